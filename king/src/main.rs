@@ -1,0 +1,2 @@
+//! The `seguro-king` program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The replicated event log of a ship: Raft over LMDB, in vere's own epochs and bytes.

@@ -1,0 +1,1 @@
+//! A small serf without jets, and a kernel for demonstrations and tests.

@@ -1,0 +1,1 @@
+//! Nouns, and the protocol between an Urbit king and its serf.

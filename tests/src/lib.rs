@@ -1,0 +1,1 @@
+//! A harness that runs clusters of real processes.
