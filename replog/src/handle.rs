@@ -1,19 +1,28 @@
 //! The handle that the king holds: propose a batch, learn what is committed and what this member is, read events.
-//!
-//! SKELETON: signatures are the contract between replog and king.
+#![allow(
+    clippy::todo,
+    unused_variables,
+    clippy::unused_async,
+    reason = "the bodies follow"
+)]
 
-use crate::types::*;
+use crate::{
+    errors::{CloseError, Fatal, OpenError, ProposeError, ReadError, RollError, TransferError},
+    types::{Batch, Event, Member, MemberId, Role, ShipIdentity, Term},
+};
 use seguro_event::EventNumber;
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, path::{Path, PathBuf}, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::sync::watch;
 
 /// How a member starts.
 #[derive(Clone, Debug)]
 pub enum Start {
     /// A new ship: this member founds the cluster, alone at first; the others join it.
-    /// `genesis` goes into META of the event log, here and on every member; no event is in the log yet.
-    Found { genesis: ShipIdentity },
+    Found {
+        /// Goes into META of the event log, here and on every member; no event is in the log yet.
+        genesis: ShipIdentity,
+    },
     /// The pier is there: a member that was stopped, or a pier of vere's that is taken over (its events
     /// are the history that the cluster begins with). Founds a cluster where no identity file is.
     Resume,
@@ -24,14 +33,19 @@ pub enum Start {
 /// Everything a member is given.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The pier's directory.
     pub pier: PathBuf,
-    /// Empty: a cluster of one, no listener.
+    /// Where all members are reached, this one included. Empty: a cluster of one, no listener.
     pub machines: Vec<SocketAddr>,
     /// This member's own address, one of `machines`; None with no machines.
     pub own_address: Option<SocketAddr>,
+    /// How to start.
     pub start: Start,
+    /// How often a leader says that it is there.
     pub heartbeat: Duration,
+    /// The shortest silence of a leader after which another stands for election.
     pub election_timeout_min: Duration,
+    /// The longest.
     pub election_timeout_max: Duration,
     /// What `vere.txt` of a new epoch says, e.g. `3.5`.
     pub vere_version: String,
@@ -41,108 +55,188 @@ pub struct Config {
     pub insecure_peers: bool,
 }
 
-/// How far the ship's history is committed. CHANGED CONTRACT: lives in types.rs in the end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Commit {
-    /// The last committed event.
-    pub event: EventNumber,
-    /// The term of the office that proposed it.
-    pub term: Term,
-}
-
-/// This member's part in the replicated log.
-#[derive(Clone)]
+/// This member's part in the replicated log. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Replog {}
 
-/// What happened to a proposal that was not accepted.
-#[derive(Debug, thiserror::Error)]
-pub enum ProposeError {
-    #[error("this member's office of term {0} is over")]
-    NotLeader(Term),
-    #[error("the log is closed: {0}")]
-    Closed(String),
+/// A snapshot that was installed from the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstalledSnapshot {
+    /// How many snapshots this process has installed, this one included: distinguishes two that are equal.
+    pub nth: u64,
+    /// The epoch whose image (`epoch_image`) must replace the serf's state; None for epoch 0, which has none.
+    pub image: Option<EventNumber>,
+    /// The last event of the snapshot.
+    pub last: EventNumber,
 }
 
 /// A member's state, for `status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
+    /// This member.
     pub id: MemberId,
+    /// The cluster's random name, hexadecimal; empty while it is not known.
     pub cluster: String,
+    /// What this member is.
     pub role: Role,
+    /// The newest term it knows.
     pub term: Term,
+    /// Who leads, if known.
     pub leader: Option<Member>,
+    /// All members.
     pub members: Vec<Member>,
     /// Last event committed as far as this member knows.
     pub committed: EventNumber,
     /// Last event synced in this member's event log.
     pub durable: EventNumber,
+    /// Bytes in use in the Raft log.
     pub raft_log_bytes: u64,
+    /// Bytes in use in the event log, all epochs.
     pub event_log_bytes: u64,
+    /// The epochs held, oldest first.
     pub epochs: Vec<u64>,
+    /// Index of the last entry in this member's Raft log.
     pub last_log_index: u64,
+    /// Index of the last entry that was purged from it.
     pub purged_index: u64,
+    /// On the leader: milliseconds since a quorum last acknowledged its office.
     pub millis_since_quorum: Option<u64>,
 }
 
 impl Replog {
-    /// Opens the stores and starts Raft; returns at once, whatever the role (roles arrive on `role()`).
-    pub async fn open(config: Config) -> Result<Replog, OpenError> { todo!() }
+    /// Opens the stores and starts Raft; returns at once, whatever the role (roles arrive on [`role`](Self::role)).
+    ///
+    /// # Errors
+    /// When the settings contradict each other or the disk, an address cannot be had, or a store cannot be opened.
+    pub async fn open(config: Config) -> Result<Replog, OpenError> {
+        todo!()
+    }
 
     /// Whose ship it is; None until known (a member that joins learns it from the leader).
-    pub fn identity(&self) -> Option<ShipIdentity> { todo!() }
+    #[must_use]
+    pub fn identity(&self) -> Option<ShipIdentity> {
+        todo!()
+    }
 
     /// What this member is; changes are seen here. Coalesces: only the newest value counts.
-    pub fn role(&self) -> watch::Receiver<Role> { todo!() }
+    #[must_use]
+    pub fn role(&self) -> watch::Receiver<Role> {
+        todo!()
+    }
 
-    /// The last committed event known here, and the term of the office that PROPOSED it (kept in the entry's payload). Never decreases.
-    /// Becomes N only after read(N) would return it. CHANGED CONTRACT (pier's owner): the king needs the proposer's term to tell its own
-    /// events from those of another leader with the same numbers: an office of term T takes a commit for its own only if `commit.term == T`.
-    /// Events of the baseline (taken over, or from a snapshot) have Term(0) unless known.
-    pub fn committed(&self) -> watch::Receiver<Commit> { todo!() }
+    /// The last committed event known here. Never decreases. Becomes N only after `read(N)` would return it.
+    #[must_use]
+    pub fn committed(&self) -> watch::Receiver<EventNumber> {
+        todo!()
+    }
 
-    /// A failure after which this member must stop (a store that failed, corrupt files): the message, and the process's exit code.
-    pub fn fatal(&self) -> watch::Receiver<Option<Fatal>> { todo!() }
+    /// A failure after which this member must stop: the message, and the process's exit code.
+    #[must_use]
+    pub fn fatal(&self) -> watch::Receiver<Option<Fatal>> {
+        todo!()
+    }
 
-    /// A snapshot was installed from the leader: events up to this number are held as an epoch with an image, and the serf's
-    /// state must be replaced by `epoch_image(n)`. Counted so that the king sees each.
-    pub fn installed(&self) -> watch::Receiver<Option<InstalledSnapshot>> { todo!() }
+    /// A snapshot was installed from the leader: the events after its image's are held, and the serf's state must be
+    /// replaced by that image. Counted, so that each is seen.
+    #[must_use]
+    pub fn installed(&self) -> watch::Receiver<Option<InstalledSnapshot>> {
+        todo!()
+    }
 
-    /// Hands a batch to Raft in order; returns when it is queued, not when it is committed (`committed()` tells). It is dropped, never
-    /// written, if this member's office of `term` is over. Batches of one term are appended in the order of calls.
-    pub async fn propose(&self, term: Term, batch: Batch) -> Result<(), ProposeError> { todo!() }
+    /// Hands a batch to Raft in order; returns when it is queued, not when it is committed ([`committed`](Self::committed)
+    /// tells). It is dropped, never written, if this member's office of `term` is over. Batches of one term are
+    /// appended in the order of calls.
+    ///
+    /// # Errors
+    /// When the office is known to be over, the batch is too large, or the log is closed.
+    pub async fn propose(&self, term: Term, batch: Batch) -> Result<(), ProposeError> {
+        todo!()
+    }
 
     /// Committed events from `from` on: at most `max_events`, and at most `max_bytes` unless the first alone is larger.
-    /// Fails when `from` lies before the oldest epoch held.
-    pub async fn read(&self, from: EventNumber, max_events: usize, max_bytes: usize) -> Result<Vec<Event>, ReadError> { todo!() }
+    /// Empty when `from` is the event after the last one.
+    ///
+    /// # Errors
+    /// When `from` lies before the oldest epoch held, or the store fails.
+    pub async fn read(
+        &self,
+        from: EventNumber,
+        max_events: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Event>, ReadError> {
+        todo!()
+    }
 
     /// Waits until events up to `event` (committed already) are synced in this member's event log.
-    pub async fn make_durable(&self, event: EventNumber) -> Result<(), ReadError> { todo!() }
+    ///
+    /// # Errors
+    /// When `event` is not committed here, or the store fails.
+    pub async fn make_durable(&self, event: EventNumber) -> Result<(), ReadError> {
+        todo!()
+    }
 
-    /// Whether this member's office of `term` is certain at this moment: a quorum acknowledged it within the lease (monotonic clock). Cheap: no round trip.
-    /// Always true for a sole voter in office.
-    pub fn lease_holds(&self, term: Term) -> bool { todo!() }
+    /// Whether this member's office of `term` is certain at this moment: a quorum acknowledged it within the lease
+    /// (monotonic clock). Cheap: no round trip. Always true for a sole voter in office.
+    #[must_use]
+    pub fn lease_holds(&self, term: Term) -> bool {
+        todo!()
+    }
 
-    /// Waits for a quorum to confirm the office of `term` (ReadIndex round).
-    pub async fn confirm_office(&self, term: Term) -> Result<(), ProposeError> { todo!() }
+    /// Waits for a quorum to confirm the office of `term` (a ReadIndex round).
+    ///
+    /// # Errors
+    /// When the office is over, or no quorum confirms it.
+    pub async fn confirm_office(&self, term: Term) -> Result<(), ProposeError> {
+        todo!()
+    }
 
-    /// Rolls a new epoch at `at`, which must be the last durable event and the event of the serf image in `<pier>/.urb/chk` (north.bin, south.bin):
-    /// copies the images there. The caller keeps the serf from saving meanwhile.
-    pub async fn roll_epoch(&self, at: EventNumber) -> Result<(), RollError> { todo!() }
+    /// Rolls a new epoch at `at`, which must be the last durable event and the event of the serf's image in
+    /// `<pier>/.urb/chk` (north.bin, south.bin), and copies the images there. The caller keeps the serf from saving meanwhile.
+    ///
+    /// # Errors
+    /// When `at` is not the log's durable end, or files cannot be written.
+    pub async fn roll_epoch(&self, at: EventNumber) -> Result<(), RollError> {
+        todo!()
+    }
 
     /// Drops all epochs but the newest `keep` (at least 1).
-    pub async fn chop_epochs(&self, keep: usize) -> Result<(), RollError> { todo!() }
+    ///
+    /// # Errors
+    /// When files cannot be removed.
+    pub async fn chop_epochs(&self, keep: usize) -> Result<(), RollError> {
+        todo!()
+    }
 
     /// The directory with the images (north.bin, south.bin) of epoch `n`.
-    pub fn epoch_image(&self, n: EventNumber) -> PathBuf { todo!() }
+    #[must_use]
+    pub fn epoch_image(&self, n: EventNumber) -> PathBuf {
+        todo!()
+    }
 
     /// Hands office to the best caught-up voter; returns when it is taken or refused.
-    pub async fn transfer_leadership(&self, patience: Duration) -> Result<MemberId, TransferError> { todo!() }
+    ///
+    /// # Errors
+    /// When this member does not lead, no other voter can take office, or it did not within `patience`.
+    pub async fn transfer_leadership(&self, patience: Duration) -> Result<MemberId, TransferError> {
+        todo!()
+    }
 
     /// Holds this member back from standing for election (true) or lets it stand (false): its serf trails too far.
-    pub fn hold_back(&self, hold: bool) { todo!() }
+    pub fn hold_back(&self, hold: bool) {
+        todo!()
+    }
 
-    pub fn status(&self) -> Status { todo!() }
+    /// This member's state.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        todo!()
+    }
 
     /// Syncs and closes; after it the pier is one that `urbit` can open.
-    pub async fn close(self) -> Result<(), CloseError> { todo!() }
+    ///
+    /// # Errors
+    /// When the last sync fails.
+    pub async fn close(self) -> Result<(), CloseError> {
+        todo!()
+    }
 }

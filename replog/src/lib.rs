@@ -1,1 +1,14 @@
 //! The replicated event log of a ship: Raft over LMDB, in vere's own epochs and bytes.
+//!
+//! [`Replog`] is the handle that the king holds. Below it: `raft` (openraft's types, the state machine, membership), `net`
+//! (the members' conversations) and `store` (both logs on disk). This crate does not know what a noun is: an event is a number,
+//! a mug and bytes.
+
+mod errors;
+mod handle;
+mod raft;
+mod types;
+
+pub use errors::{CloseError, Fatal, OpenError, ProposeError, ReadError, RollError, TransferError};
+pub use handle::{Config, InstalledSnapshot, Replog, Start, Status};
+pub use types::{Batch, BatchError, Event, Member, MemberId, Role, ShipIdentity, Term};

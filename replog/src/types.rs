@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use seguro_event::{EventNumber, Mug};
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 /// A member's identity: random, made once, kept in its identity file. A member whose disk was wiped gets a new
 /// one, since it has forgotten its votes.
@@ -50,10 +50,10 @@ pub struct Event {
     pub jam: Bytes,
 }
 
-/// Events that follow one another, proposed and committed as one.
+/// Events that follow one another, proposed and committed as one. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
-    events: Vec<Event>,
+    events: Arc<[Event]>,
 }
 
 /// Why events do not make a batch.
@@ -78,15 +78,22 @@ impl Batch {
     /// # Errors
     /// When there are none, or a number is out of sequence.
     pub fn new(events: Vec<Event>) -> Result<Batch, BatchError> {
-        let Some(first) = events.first() else { return Err(BatchError::Empty) };
+        let Some(first) = events.first() else {
+            return Err(BatchError::Empty);
+        };
         let mut expected = first.number;
         for event in &events {
             if event.number != expected {
-                return Err(BatchError::Gap { expected, found: event.number });
+                return Err(BatchError::Gap {
+                    expected,
+                    found: event.number,
+                });
             }
             expected = expected.next();
         }
-        Ok(Batch { events })
+        Ok(Batch {
+            events: events.into(),
+        })
     }
 
     /// The events, in order.
@@ -146,8 +153,8 @@ pub enum Role {
 pub struct Member {
     /// Its identity.
     pub id: MemberId,
-    /// Where its peers reach it.
-    pub address: SocketAddr,
+    /// Where its peers reach it; None for the only member of a cluster that was given no machines.
+    pub address: Option<SocketAddr>,
     /// Whether it votes; a learner does not.
     pub voter: bool,
     /// The last log index that the leader knows this member has; only the leader knows.

@@ -1,0 +1,114 @@
+//! The types that openraft is instantiated with, named once for the whole crate.
+
+use crate::types::{Batch, MemberId, ShipIdentity, Term};
+use openraft::vote::leader_id_std;
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::SocketAddr};
+
+openraft::declare_raft_types!(
+    /// A ship's Raft: one leader a term (so that a [`Term`] names an office), members by their random identity.
+    pub(crate) TypeConfig:
+        D = Command,
+        R = (),
+        NodeId = MemberId,
+        Node = Peer,
+        Term = Term,
+        LeaderId = leader_id_std::LeaderId<Term, MemberId>,
+        AsyncRuntime = openraft_rt_tokio::TokioRuntime,
+);
+
+/// An entry of the Raft log.
+pub(crate) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
+/// What an entry holds: nothing (a new leader's first entry), a [`Command`], or a membership.
+pub(crate) type Payload = openraft::type_config::alias::PayloadOf<TypeConfig>;
+/// An entry's place: the term of the leader that wrote it, and its index.
+pub(crate) type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
+/// A promise not to follow an older term, or the fact of an office.
+pub(crate) type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
+/// Who votes and who learns.
+pub(crate) type Membership = openraft::Membership<MemberId, Peer>;
+/// A membership, and the entry that it comes from.
+pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
+/// What a snapshot stands for: the last entry in it, and the membership there.
+pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
+
+/// The place of the entry `index` that a leader of `term` wrote.
+pub(crate) fn log_id(term: Term, index: u64) -> LogId {
+    LogId::new(leader_id_std::CommittedLeaderId::new(term), index)
+}
+
+/// What members know of a member besides its identity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Peer {
+    /// Where it is reached; None for the only member of a cluster that was given no machines.
+    pub(crate) address: Option<SocketAddr>,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => address.fmt(f),
+            None => f.write_str("no address"),
+        }
+    }
+}
+
+/// What the log tells the event log to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Command {
+    /// The first command of a cluster: whose ship it is, and the cluster's random name. Every member writes it
+    /// into its event log's META; a member that has an identity already checks that it is the same.
+    Genesis {
+        /// Whose ship.
+        ship: ShipIdentity,
+        /// The cluster's name, random, so that members of two clusters never mix.
+        cluster: ClusterId,
+    },
+    /// Events to append. They are appended only where the first one follows the log's last; else the whole
+    /// batch is skipped, by every member alike (a batch that was queued twice, or by a leader who was wrong).
+    Events {
+        /// The office in which the batch was proposed.
+        proposer: Term,
+        /// The events.
+        batch: Batch,
+    },
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Command::Genesis { ship, cluster } => {
+                write!(f, "genesis of ship {:#x}, cluster {cluster}", ship.who)
+            }
+            Command::Events { proposer, batch } => {
+                write!(
+                    f,
+                    "events {} to {} of term {proposer}",
+                    batch.first(),
+                    batch.last()
+                )
+            }
+        }
+    }
+}
+
+/// A cluster's random name, made by its founder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct ClusterId(pub(crate) u128);
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl openraft::vote::RaftTerm for Term {
+    fn next(&self) -> Self {
+        Term(self.0 + 1)
+    }
+
+    fn as_u64(&self) -> Option<u64> {
+        Some(self.0)
+    }
+}
