@@ -8,12 +8,21 @@
 
 use crate::{
     errors::{CloseError, Fatal, OpenError, ProposeError, ReadError, RollError, TransferError},
-    types::{Batch, Event, Member, MemberId, Role, ShipIdentity, Term},
+    types::{Batch, Commit, Event, Member, MemberId, Role, ShipIdentity, Term},
 };
 use seguro_event::EventNumber;
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::sync::watch;
+
+/// How often a leader says that it is there, unless it is set.
+pub const DEFAULT_HEARTBEAT: Duration = Duration::from_millis(100);
+/// The shortest silence of a leader after which another stands for election, unless it is set.
+pub const DEFAULT_ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(250);
+/// The longest.
+pub const DEFAULT_ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(500);
+/// Address space reserved for the event log, unless it is set: vere's own, 1 TiB.
+pub const DEFAULT_EVENT_LOG_MAP_BYTES: usize = 1 << 40;
 
 /// How a member starts.
 #[derive(Clone, Debug)]
@@ -124,9 +133,13 @@ impl Replog {
         todo!()
     }
 
-    /// The last committed event known here. Never decreases. Becomes N only after `read(N)` would return it.
+    /// How far the history is committed as far as is known here, and by whose proposal. Never decreases. Becomes N only
+    /// after `read(N)` would return it.
+    ///
+    /// The king takes a commit for its own office's only if the proposer's term is the office's: another leader's event
+    /// may bear the same number as one that this member proposed and lost. The proposer's term is in the entry.
     #[must_use]
-    pub fn committed(&self) -> watch::Receiver<EventNumber> {
+    pub fn committed(&self) -> watch::Receiver<Commit> {
         todo!()
     }
 

@@ -121,6 +121,16 @@ impl Batch {
     }
 }
 
+/// How far the ship's history is committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// The last committed event.
+    pub event: EventNumber,
+    /// The term of the office that proposed it; 0 where that is not known (a history that was taken over, or that
+    /// came as a snapshot), which is no office's term.
+    pub term: Term,
+}
+
 /// What this member is at the moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "role")]
