@@ -2,6 +2,7 @@
 
 use crate::types::{Batch, MemberId, ShipIdentity, Term};
 use openraft::vote::leader_id_std;
+use seguro_event::EventNumber;
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::SocketAddr};
 
@@ -63,6 +64,9 @@ pub(crate) enum Command {
         ship: ShipIdentity,
         /// The cluster's name, random, so that members of two clusters never mix.
         cluster: ClusterId,
+        /// The last event of the history that the cluster began with: 0 for a new ship, the log's end where a pier
+        /// of vere's was taken over. A member that does not hold it needs a snapshot, not the Raft log.
+        baseline: EventNumber,
     },
     /// Events to append. They are appended only where the first one follows the log's last; else the whole
     /// batch is skipped, by every member alike (a batch that was queued twice, or by a leader who was wrong).
@@ -77,8 +81,16 @@ pub(crate) enum Command {
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Command::Genesis { ship, cluster } => {
-                write!(f, "genesis of ship {:#x}, cluster {cluster}", ship.who)
+            Command::Genesis {
+                ship,
+                cluster,
+                baseline,
+            } => {
+                write!(
+                    f,
+                    "genesis of ship {:#x}, cluster {cluster}, after event {baseline}",
+                    ship.who
+                )
             }
             Command::Events { proposer, batch } => {
                 write!(

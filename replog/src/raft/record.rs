@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! offset size
-//!      0    4  crc32c of everything after these four bytes
-//!      4    1  version of this layout, 1
-//!      5    1  kind: 0 blank, 1 membership, 2 genesis, 3 events
-//!      6    2  zero
+//!      0    1  version of this layout, 1
+//!      1    1  kind: 0 blank, 1 membership, 2 genesis, 3 events
+//!      2    6  zero
 //!      8    8  term of the leader that wrote the entry
 //!     16    8  index
 //!     24       body
+//!    end    4  crc32c of everything before it; at the end, so that a large entry is written in one pass
 //! ```
-//! Body of kind 1: a `Membership`, of kind 2: `(ShipIdentity, ClusterId)`, both by [`codec`]. Body of kind 3: the proposer's
+//! Body of kind 1: a `Membership`, of kind 2: `(ShipIdentity, ClusterId, EventNumber)`, both by [`codec`]. Body of kind 3: the proposer's
 //! term (8), the first event's number (8), how many events (4), zero (4), and per event the length of its jam (4), the
 //! mug (4), the jam. From the mug on that is the event's value in the event log (`spec/eventlog.md` section 5).
 //! All integers are little-endian. Events are never copied when a record is read: they are slices of it.
@@ -33,8 +33,12 @@ const MEMBERSHIP: u8 = 1;
 const GENESIS: u8 = 2;
 const EVENTS: u8 = 3;
 
-/// Bytes before the body, crc included.
-pub(crate) const HEAD: usize = 24;
+/// Bytes before the body.
+const HEAD: usize = 24;
+/// Bytes of the crc behind it.
+const CRC: usize = 4;
+/// The shortest record: an entry without a body.
+pub(crate) const MIN_LENGTH: usize = HEAD + CRC;
 /// Bytes of an events body before the first event.
 const EVENTS_HEAD: usize = 24;
 /// Bytes before an event's jam.
@@ -82,7 +86,11 @@ pub(crate) fn length(entry: &Entry) -> usize {
     let body = match &entry.payload {
         Payload::Blank => 0,
         Payload::Membership(membership) => codec::encode(membership).len(),
-        Payload::Normal(Command::Genesis { ship, cluster }) => codec::encode(&(ship, cluster)).len(),
+        Payload::Normal(Command::Genesis {
+            ship,
+            cluster,
+            baseline,
+        }) => codec::encode(&(ship, cluster, baseline)).len(),
         Payload::Normal(Command::Events { batch, .. }) => {
             EVENTS_HEAD
                 + batch
@@ -92,7 +100,7 @@ pub(crate) fn length(entry: &Entry) -> usize {
                     .sum::<usize>()
         }
     };
-    HEAD + body
+    HEAD + body + CRC
 }
 
 /// Writes the record of `entry`: exactly [`length`] bytes.
@@ -100,10 +108,9 @@ pub(crate) fn write(entry: &Entry, out: &mut impl io::Write) -> io::Result<()> {
     let mut crc = 0;
     pieces(entry, &mut |piece| {
         crc = crc32c::crc32c_append(crc, piece);
-        Ok(())
+        out.write_all(piece)
     })?;
-    out.write_all(&crc.to_le_bytes())?;
-    pieces(entry, &mut |piece| out.write_all(piece))
+    out.write_all(&crc.to_le_bytes())
 }
 
 /// The record of `entry` as one buffer.
@@ -114,10 +121,10 @@ pub(crate) fn encode(entry: &Entry) -> Vec<u8> {
     out
 }
 
-/// Gives everything after the crc to `each`, piece by piece, in order.
+/// Gives everything before the crc to `each`, piece by piece, in order.
 fn pieces(entry: &Entry, each: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     let (leader, index) = entry.log_id_parts();
-    let mut head = [0; HEAD - 4];
+    let mut head = [0; HEAD];
     head[0] = VERSION;
     head[1] = match &entry.payload {
         Payload::Blank => BLANK,
@@ -125,13 +132,17 @@ fn pieces(entry: &Entry, each: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::
         Payload::Normal(Command::Genesis { .. }) => GENESIS,
         Payload::Normal(Command::Events { .. }) => EVENTS,
     };
-    head[4..12].copy_from_slice(&leader.term.0.to_le_bytes());
-    head[12..20].copy_from_slice(&index.to_le_bytes());
+    head[8..16].copy_from_slice(&leader.term.0.to_le_bytes());
+    head[16..24].copy_from_slice(&index.to_le_bytes());
     each(&head)?;
     match &entry.payload {
         Payload::Blank => Ok(()),
         Payload::Membership(membership) => each(&codec::encode(membership)),
-        Payload::Normal(Command::Genesis { ship, cluster }) => each(&codec::encode(&(ship, cluster))),
+        Payload::Normal(Command::Genesis {
+            ship,
+            cluster,
+            baseline,
+        }) => each(&codec::encode(&(ship, cluster, baseline))),
         Payload::Normal(Command::Events { proposer, batch }) => {
             let mut head = [0; EVENTS_HEAD];
             head[0..8].copy_from_slice(&proposer.0.to_le_bytes());
@@ -162,11 +173,11 @@ fn small(length: usize) -> u32 {
 /// Reads a record, checking its crc. Events are slices of `record`.
 pub(crate) fn decode(record: Bytes) -> Result<Entry, RecordError> {
     let length = record.len();
-    if length < HEAD {
+    if length < MIN_LENGTH {
         return Err(RecordError::Short { length });
     }
     let mut rest = record;
-    let found = rest.get_u32_le();
+    let found = rest.split_off(length - CRC).get_u32_le();
     let expected = crc32c::crc32c(&rest);
     if found != expected {
         return Err(RecordError::Checksum { found, expected });
@@ -176,7 +187,7 @@ pub(crate) fn decode(record: Bytes) -> Result<Entry, RecordError> {
         return Err(RecordError::Version(version));
     }
     let kind = rest.get_u8();
-    if rest.get_u16_le() != 0 {
+    if rest.get_uint_le(6) != 0 {
         return Err(RecordError::Shape { length });
     }
     let term = Term(rest.get_u64_le());
@@ -186,8 +197,13 @@ pub(crate) fn decode(record: Bytes) -> Result<Entry, RecordError> {
         BLANK => return Err(RecordError::Shape { length }),
         MEMBERSHIP => Payload::Membership(codec::decode::<Membership>("a membership", &rest)?),
         GENESIS => {
-            let (ship, cluster) = codec::decode::<(ShipIdentity, ClusterId)>("a genesis", &rest)?;
-            Payload::Normal(Command::Genesis { ship, cluster })
+            let (ship, cluster, baseline) =
+                codec::decode::<(ShipIdentity, ClusterId, EventNumber)>("a genesis", &rest)?;
+            Payload::Normal(Command::Genesis {
+                ship,
+                cluster,
+                baseline,
+            })
         }
         EVENTS => Payload::Normal(events(rest, length)?),
         other => return Err(RecordError::Kind(other)),
@@ -243,6 +259,11 @@ mod tests {
         bytes.iter().map(|b| format!("{b:02x}")).collect()
     }
 
+    fn seal(bytes: &mut [u8]) {
+        let (rest, crc) = bytes.split_at_mut(bytes.len() - CRC);
+        crc.copy_from_slice(&crc32c::crc32c(rest).to_le_bytes());
+    }
+
     fn entry(payload: Payload) -> Entry {
         Entry::new(log_id(Term(2), 5), payload)
     }
@@ -266,7 +287,10 @@ mod tests {
 
     #[test]
     fn golden_records() {
-        check(Payload::Blank, "GOLDEN0");
+        check(
+            Payload::Blank,
+            "0100000000000000 0200000000000000 0500000000000000 27bc61b7",
+        );
         check(
             Payload::Normal(Command::Genesis {
                 ship: ShipIdentity {
@@ -275,15 +299,16 @@ mod tests {
                     life: 3,
                 },
                 cluster: ClusterId(0x11),
+                baseline: EventNumber(9),
             }),
-            "GOLDEN1",
+            "0102000000000000 0200000000000000 0500000000000000 fe0000000000000000000000000000000103000000110000000000000000000000000000000900000000000000 e9e19c96",
         );
         check(
             Payload::Normal(Command::Events {
                 proposer: Term(2),
                 batch: batch(&[b"abc", b"\xff"]),
             }),
-            "GOLDEN2",
+            "0103000000000000 0200000000000000 0500000000000000 02000000000000000700000000000000020000000000000003000000040302016162630100000004030201ff 750bc25d",
         );
     }
 
@@ -310,8 +335,7 @@ mod tests {
             batch: batch(&[b"a"]),
         })));
         bytes[HEAD + 16..HEAD + 20].copy_from_slice(&u32::MAX.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[4..]);
-        bytes[..4].copy_from_slice(&crc.to_le_bytes());
+        seal(&mut bytes);
         assert!(matches!(decode(bytes.into()), Err(RecordError::Shape { .. })));
     }
 
@@ -330,12 +354,11 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_with_a_right_crc_do_not_panic(mut bytes in proptest::collection::vec(any::<u8>(), HEAD..200), kind in 0..5u8) {
-            bytes[4] = VERSION;
-            bytes[5] = kind;
-            bytes[6..8].fill(0);
-            let crc = crc32c::crc32c(&bytes[4..]);
-            bytes[..4].copy_from_slice(&crc.to_le_bytes());
+        fn any_bytes_with_a_right_crc_do_not_panic(mut bytes in proptest::collection::vec(any::<u8>(), MIN_LENGTH..200), kind in 0..5u8) {
+            bytes[0] = VERSION;
+            bytes[1] = kind;
+            bytes[2..8].fill(0);
+            seal(&mut bytes);
             let _ = decode(bytes.into());
         }
     }
