@@ -75,3 +75,11 @@ pub const WATCHDOG_KILL: Duration = Duration::from_secs(35 * 60);
 /// How many bytes an `$octs` may announce. The number is not bound to the bytes that are there, so a small noun could
 /// ask for any amount of memory; no event is larger than this.
 pub const OCTS_BYTES: usize = 512 << 20;
+
+// --- text ---
+
+/// The longest decimal number that is read, in bytes of text. Reading one takes quadratic time; this is some 10 us.
+pub const DECIMAL_TEXT_BYTES: usize = 4 << 10;
+
+/// How much of a text that is wrong its error repeats, in characters.
+pub const TEXT_ERROR_CHARS: usize = 80;

@@ -1,0 +1,203 @@
+//! The serf as a child process: started, fed, listened to, and seen to its end.
+//!
+//! [`SerfChild::spawn`] starts the process and four threads that belong to it:
+//!
+//! * `serf-write` takes frames from a bounded channel and writes as many at once as are waiting;
+//! * `serf-read` cuts the output into frames and makes each a [`Plea`];
+//! * `serf-stderr` cuts the standard error into lines;
+//! * `serf-wait` waits for the end, reaps the process, lets the others finish and reports last.
+//!
+//! The last three call the sink, one at a time.
+//!
+//! **The pipes** are pairs of Unix sockets, as the C king's are. Only this process has our ends of them (they are closed
+//! on exec), so a serf whose king dies reads the end of its input and ends by itself (`spec/ipc.md` section 5). And a
+//! socket can be shut down from another thread, so that no thread is left waiting for something that a serf's own
+//! children hold open.
+//!
+//! **Signals.** The serf has a process group of its own: Ctrl-C in a terminal is the king's to deal with (`spec/ipc.md`
+//! section 11). The standard library starts a child with SIGPIPE as default and with the signal mask of the thread that
+//! starts it; we clear that mask, since a blocked SIGINT would make [`SerfChild::interrupt`] deaf. Handlers of the king's
+//! become the default action at exec. What stays is a signal that the king itself was started with as ignored (under
+//! `nohup` SIGHUP, in the background of a script SIGINT), and that does no harm: a serf installs its own handlers for
+//! SIGINT, SIGTERM and SIGVTALRM around each computation whatever they were before, and ignores them otherwise.
+
+mod command;
+mod ending;
+mod error;
+mod lines;
+mod pipes;
+mod probe;
+mod process;
+mod reader;
+mod sink;
+mod writer;
+
+pub use command::{
+    DEFAULT_CACHE, DEFAULT_LOOM_EXPONENT, DEFAULT_WAG, LOOM_EXPONENTS, SerfCommand, SerfVersion, wag,
+};
+pub use ending::Ending;
+pub use error::{BadPlea, Excerpt, Gone, SpawnError};
+pub use probe::{Probe, ProbeError, probe};
+
+use crate::limits::WRITE_QUEUE_FRAMES;
+use crate::protocol::Plea;
+use crossbeam_channel::{Receiver, Sender};
+use pipes::Pipes;
+use process::Process;
+use sink::Sink;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use writer::Order;
+
+/// What is heard of a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChildEvent {
+    /// A message.
+    Plea(Plea),
+    /// What is no message. The child has been killed for it, and no more messages follow.
+    Bad(BadPlea),
+    /// A line of its standard error, without its end.
+    Stderr(String),
+    /// It has ended and been reaped, and all it had written has been told. This comes once, and last.
+    Exited(Ending),
+}
+
+/// A running serf. Dropping it kills the process and waits until it is reaped; no event comes after that.
+#[derive(Debug)]
+pub struct SerfChild {
+    process: Arc<Process>,
+    orders: Sender<Order>,
+    sink: Arc<Sink>,
+}
+
+impl SerfChild {
+    /// Starts the serf, whose events then come to `sink`, on the child's own threads and one at a time.
+    ///
+    /// The sink may block: then the child's output waits in the socket, and at last the child. It returns whether it
+    /// wants more; when it does not, the child is killed and nothing more comes.
+    ///
+    /// # Errors
+    /// [`SpawnError`], when the program cannot be started.
+    pub fn spawn(
+        command: &SerfCommand,
+        sink: impl FnMut(ChildEvent) -> bool + Send + 'static,
+    ) -> Result<SerfChild, SpawnError> {
+        command.check()?;
+        let (process, pipes) = pipes::start(command)?;
+        let (orders, queue) = crossbeam_channel::bounded(WRITE_QUEUE_FRAMES);
+        let serf = SerfChild {
+            process: Arc::new(process),
+            orders,
+            sink: Arc::new(Sink::new(sink)),
+        };
+        match serf.start_threads(Arc::new(pipes), queue) {
+            Ok(()) => Ok(serf),
+            Err(source) => {
+                // The thread that would reap was the last to be started: there is none.
+                serf.sink.mute();
+                serf.process.kill();
+                serf.process.reap();
+                Err(SpawnError::Resources {
+                    what: "threads",
+                    program: command.program.clone(),
+                    source,
+                })
+            }
+        }
+    }
+
+    /// Gives the serf a frame, behind those given before.
+    ///
+    /// It waits only while [`MAX_UNANSWERED`](crate::limits::MAX_UNANSWERED) frames are queued that the serf has not
+    /// taken: a [`Session`](crate::session::Session) never lets out so many. How many bytes are queued is bounded by the
+    /// caller, who decides how far to run ahead.
+    ///
+    /// # Errors
+    /// [`Gone`] if the serf has ended or its input was closed. A frame that was accepted can still be lost with the serf.
+    pub fn send(&self, frame: Vec<u8>) -> Result<(), Gone> {
+        self.orders
+            .send(Order::Frame(frame))
+            .map_err(|_| Gone { pid: self.pid() })
+    }
+
+    /// Ends the serf's input behind the frames given so far. The serf then ends with status 1, without a snapshot.
+    pub fn close_input(&self) {
+        // An error means that there is no input left to close.
+        let _ = self.orders.send(Order::Close);
+    }
+
+    /// Sends the serf SIGINT. What it is computing fails with mote `intr`. To be used only while something is being
+    /// computed: before its first computation the serf dies of it, after that it ignores it (`spec/ipc.md` section 11).
+    pub fn interrupt(&self) {
+        self.process.interrupt();
+    }
+
+    /// Sends the serf SIGKILL. Its end comes as [`ChildEvent::Exited`]; only then is the pier free for another serf.
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// The process's number.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    fn start_threads(&self, pipes: Arc<Pipes>, queue: Receiver<Order>) -> io::Result<()> {
+        let reader = self.thread("serf-read", &pipes, reader::read_pleas)?;
+        let stderr = self.thread("serf-stderr", &pipes, reader::read_lines)?;
+        let writer = self.thread("serf-write", &pipes, move |pipes, _, _| {
+            writer::write_frames(&queue, &pipes.input)
+        })?;
+        self.thread("serf-wait", &pipes, move |pipes, sink, process| {
+            let ending = process.reap();
+            pipes.shut();
+            for thread in [reader, stderr, writer] {
+                // One that panicked has said so, and had the process killed.
+                let _ = thread.join();
+            }
+            sink.deliver(ChildEvent::Exited(ending));
+        })?;
+        Ok(())
+    }
+
+    /// Starts a thread of the child's. Should it panic, the child is killed: with a thread missing it would hang.
+    fn thread(
+        &self,
+        name: &str,
+        pipes: &Arc<Pipes>,
+        body: impl FnOnce(&Pipes, &Sink, &Process) + Send + 'static,
+    ) -> io::Result<JoinHandle<()>> {
+        let (pipes, sink, process) = (
+            Arc::clone(pipes),
+            Arc::clone(&self.sink),
+            Arc::clone(&self.process),
+        );
+        thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _guard = KillOnPanic(&process);
+            body(&pipes, &sink, &process);
+        })
+    }
+}
+
+impl Drop for SerfChild {
+    /// Waits as long as it takes, which is moments: nobody may start another serf on the pier before this one is gone. It
+    /// does not wait for the threads, one of which may be in a sink that waits for the caller; they end by themselves.
+    fn drop(&mut self) {
+        self.sink.mute();
+        self.process.kill();
+        self.process.wait();
+    }
+}
+
+/// Kills the child when the thread that holds this unwinds.
+struct KillOnPanic<'a>(&'a Process);
+
+impl Drop for KillOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.kill();
+        }
+    }
+}
