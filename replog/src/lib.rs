@@ -6,11 +6,13 @@
 
 mod errors;
 mod handle;
+mod net;
 mod raft;
 mod types;
 
 pub use errors::{CloseError, Fatal, OpenError, ProposeError, ReadError, RollError, TransferError};
 pub use handle::{
-    Config, DEFAULT_ELECTION_TIMEOUT_MAX, DEFAULT_ELECTION_TIMEOUT_MIN, DEFAULT_EVENT_LOG_MAP_BYTES, DEFAULT_HEARTBEAT,
-    InstalledSnapshot, Replog, Start, Status};
+    Config, DEFAULT_ELECTION_TIMEOUT_MAX, DEFAULT_ELECTION_TIMEOUT_MIN, DEFAULT_EVENT_LOG_MAP_BYTES,
+    DEFAULT_HEARTBEAT, InstalledSnapshot, Replog, Start, Status,
+};
 pub use types::{Batch, BatchError, Commit, Event, Member, MemberId, Role, ShipIdentity, Term};

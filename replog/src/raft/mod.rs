@@ -2,4 +2,5 @@
 
 pub(crate) mod codec;
 pub(crate) mod config;
+pub(crate) mod limits;
 pub(crate) mod record;

@@ -106,10 +106,14 @@ pub(crate) fn length(entry: &Entry) -> usize {
 /// Writes the record of `entry`: exactly [`length`] bytes.
 pub(crate) fn write(entry: &Entry, out: &mut impl io::Write) -> io::Result<()> {
     let mut crc = 0;
+    let mut result = Ok(());
     pieces(entry, &mut |piece| {
-        crc = crc32c::crc32c_append(crc, piece);
-        out.write_all(piece)
-    })?;
+        crc = crc32c::crc32c_append(crc, piece.bytes());
+        if result.is_ok() {
+            result = out.write_all(piece.bytes());
+        }
+    });
+    result?;
     out.write_all(&crc.to_le_bytes())
 }
 
@@ -121,8 +125,33 @@ pub(crate) fn encode(entry: &Entry) -> Vec<u8> {
     out
 }
 
+/// A part of a record: a head, or an event's jam, which need not be copied.
+pub(crate) enum Piece<'a> {
+    /// A few bytes.
+    Head(&'a [u8]),
+    /// An event's jam.
+    Jam(&'a Bytes),
+}
+
+impl Piece<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Piece::Head(bytes) => bytes,
+            Piece::Jam(jam) => jam,
+        }
+    }
+
+    /// The bytes, to keep.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self {
+            Piece::Head(bytes) => Bytes::copy_from_slice(bytes),
+            Piece::Jam(jam) => jam.clone(),
+        }
+    }
+}
+
 /// Gives everything before the crc to `each`, piece by piece, in order.
-fn pieces(entry: &Entry, each: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn pieces(entry: &Entry, each: &mut impl FnMut(Piece<'_>)) {
     let (leader, index) = entry.log_id_parts();
     let mut head = [0; HEAD];
     head[0] = VERSION;
@@ -134,29 +163,30 @@ fn pieces(entry: &Entry, each: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::
     };
     head[8..16].copy_from_slice(&leader.term.0.to_le_bytes());
     head[16..24].copy_from_slice(&index.to_le_bytes());
-    each(&head)?;
+    each(Piece::Head(&head));
     match &entry.payload {
-        Payload::Blank => Ok(()),
-        Payload::Membership(membership) => each(&codec::encode(membership)),
+        Payload::Blank => {}
+        Payload::Membership(membership) => each(Piece::Head(&codec::encode(membership))),
         Payload::Normal(Command::Genesis {
             ship,
             cluster,
             baseline,
-        }) => each(&codec::encode(&(ship, cluster, baseline))),
+        }) => {
+            each(Piece::Head(&codec::encode(&(ship, cluster, baseline))));
+        }
         Payload::Normal(Command::Events { proposer, batch }) => {
             let mut head = [0; EVENTS_HEAD];
             head[0..8].copy_from_slice(&proposer.0.to_le_bytes());
             head[8..16].copy_from_slice(&batch.first().0.to_le_bytes());
             head[16..20].copy_from_slice(&small(batch.events().len()).to_le_bytes());
-            each(&head)?;
+            each(Piece::Head(&head));
             for event in batch.events() {
                 let mut head = [0; EVENT_HEAD];
                 head[0..4].copy_from_slice(&small(event.jam.len()).to_le_bytes());
                 head[4..8].copy_from_slice(&event.mug.0.to_le_bytes());
-                each(&head)?;
-                each(&event.jam)?;
+                each(Piece::Head(&head));
+                each(Piece::Jam(&event.jam));
             }
-            Ok(())
         }
     }
 }
