@@ -1,5 +1,7 @@
 //! Nouns against what the C program says of them.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests may fail the test")]
+
 use serf_ipc::{Noun, cue, jam, n};
 
 fn hex(bytes: &[u8]) -> String {

@@ -218,9 +218,7 @@ macro_rules! tuple {
                 let mut rest = noun;
                 Ok((
                     $({
-                        let Some((head, tail)) = rest.as_cell() else {
-                            return Err(ShapeError::new("a cell", rest).at(stringify!($index)));
-                        };
+                        let (head, tail) = rest.split().at(stringify!($index))?;
                         rest = tail;
                         $name::from_noun(head).at(stringify!($index))?
                     },)*

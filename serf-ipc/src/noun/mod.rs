@@ -19,6 +19,7 @@ mod list;
 mod macros;
 mod mug;
 mod shape;
+mod tag;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub use jam::jam;
 pub use list::ListIter;
 pub use mug::{mug_bytes, murmur3};
 pub use shape::{AtPath, ShapeError};
+pub use tag::Tag;
 
 /// A noun. Cheap to clone, equal by structure, `Send` and `Sync`.
 #[derive(Clone)]
@@ -154,6 +156,14 @@ impl Noun {
             Repr::Cell(cell) => Some((&cell.head, &cell.tail)),
             _ => None,
         }
+    }
+
+    /// Head and tail.
+    ///
+    /// # Errors
+    /// If this is an atom.
+    pub fn split(&self) -> Result<(&Noun, &Noun), ShapeError> {
+        self.as_cell().ok_or_else(|| ShapeError::new("a cell", self))
     }
 
     /// The head, if this is a cell.
