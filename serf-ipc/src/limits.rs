@@ -52,7 +52,7 @@ pub const BAD_PLEA_BYTES: usize = 64;
 
 /// How long a serf may live on after it has closed its output. Ending takes it moments; one that lives on will never
 /// answer again.
-pub const CLOSED_OUTPUT_TIME: Duration = Duration::from_secs(10);
+pub const CLOSED_OUTPUT_TIME: Duration = Duration::from_secs(5);
 
 /// How long `<binary> -R` may take. It prints a few lines; seconds cover a cold disk on a loaded machine.
 pub const PROBE_TIME: Duration = Duration::from_secs(10);

@@ -150,9 +150,12 @@ impl SerfChild {
         let writer = self.thread("serf-write", &pipes, move |pipes, _, _| {
             writer::write_frames(&queue, &pipes.input)
         })?;
+        let orders = self.orders.clone();
         self.thread("serf-wait", &pipes, move |pipes, sink, process| {
             let ending = process.reap();
             pipes.shut();
+            // The writer may be waiting for an order. If it has ended there is nobody to take this one.
+            let _ = orders.send(Order::Close);
             for thread in [reader, stderr, writer] {
                 // One that panicked has said so, and had the process killed.
                 let _ = thread.join();

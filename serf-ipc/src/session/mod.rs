@@ -8,6 +8,9 @@
 
 mod error;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::SessionError;
 
 use crate::limits::{MAX_UNANSWERED, SERF_FRAME_BYTES};
