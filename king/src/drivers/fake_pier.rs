@@ -97,6 +97,15 @@ impl FakePier {
             .1
     }
 
+    /// The next message, if one comes within so long.
+    pub(crate) async fn try_next_message(&mut self, patience: Duration) -> Option<Message> {
+        tokio::time::timeout(patience, self.messages.recv())
+            .await
+            .ok()
+            .flatten()
+            .map(|(_, message)| message)
+    }
+
     /// The next message, which must be an event.
     pub(crate) fn planned(&mut self) -> Planned {
         as_planned(self.message())
