@@ -1,6 +1,6 @@
 //! `-A DIR`: a directory as the ovum that fills a new ship's base desk (`spec/boot.md` section 2).
 
-use crate::limits;
+use crate::{console, limits};
 use serf_ipc::{Noun, n};
 use std::{
     fs, io,
@@ -14,7 +14,6 @@ use std::{
 /// # Errors
 /// When `directory` itself cannot be read.
 pub fn initial_filesystem(directory: &Path) -> io::Result<Noun> {
-    tracing::info!(target: "console", "boot: preparing filesystem from {}", directory.display());
     let mut files = Vec::new();
     walk(&directory.to_owned(), &mut Vec::new(), &mut files)?;
     let can = Noun::list(files.into_iter().map(|(knots, data)| {
@@ -46,7 +45,7 @@ fn walk(directory: &PathBuf, above: &mut Vec<Noun>, files: &mut Vec<File>) -> io
     for entry in entries {
         let path = entry.path();
         if let Err(error) = take(&path, entry.file_name().as_bytes(), above, files) {
-            tracing::warn!(target: "console", "error reading initial file {}: {error}", path.display());
+            tracing::warn!(target: console::TARGET, "error reading initial file {}: {error}", path.display());
         }
     }
     Ok(())

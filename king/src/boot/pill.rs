@@ -1,6 +1,6 @@
 //! A pill: the kernel's lifecycle formulas, and the events that a new ship is fed first (`spec/boot.md` section 2).
 
-use crate::input;
+use crate::{console, input};
 use serf_ipc::{Noun, cue};
 use std::{
     io,
@@ -57,14 +57,14 @@ impl Pill {
     /// # Errors
     /// When the file cannot be read or is no pill.
     pub fn load(path: &Path) -> Result<Pill, PillError> {
-        tracing::info!(target: "console", "boot: loading pill {}", path.display());
+        tracing::info!(target: console::TARGET, "boot: loading pill {}", path.display());
         let bytes = input::read(path).map_err(|error| PillError::Unreadable {
             path: path.to_owned(),
             error,
         })?;
         let pill = Pill::parse(&bytes)?;
         if let Some(kind) = &pill.kind {
-            tracing::info!(target: "console", "boot: parsing %{kind} pill");
+            tracing::info!(target: console::TARGET, "boot: parsing %{kind} pill");
         }
         Ok(pill)
     }
