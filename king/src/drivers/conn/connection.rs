@@ -198,7 +198,12 @@ impl Reader {
                 tracing::debug!(target: "conn", %error, "not newt");
                 Refusal::NewtDecode
             })? {
-                let (asked, bytes) = (parse(body)?, body.len());
+                let bytes = body.len();
+                let asked = if bytes < limits::CONN_PARSE_BYTES {
+                    parse(body)?
+                } else {
+                    parse_aside(body.to_vec()).await?
+                };
                 self.take(asked, bytes).await?;
             }
             match stream.read(decoder.space()).await {
@@ -290,6 +295,14 @@ impl Reader {
             Peel::Quic => intake.request(driver::Request::Quic(Box::new(quiz(ticket, "quic")))),
         }
     }
+}
+
+/// Parses a large request on a thread of its own: others wait for this one's.
+async fn parse_aside(body: Vec<u8>) -> Result<Asked, Refusal> {
+    // A thread that panicked, or a runtime that ends: the connection ends too.
+    tokio::task::spawn_blocking(move || parse(&body))
+        .await
+        .unwrap_or(Err(Refusal::CueNone))
 }
 
 /// A request's name as the wires write it.
