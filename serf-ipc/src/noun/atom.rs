@@ -1,13 +1,17 @@
 //! The bytes of an atom that does not fit in 64 bits.
 
-use super::digest::Digests;
+use std::sync::atomic::AtomicU32;
+
+use super::hash;
 
 /// Up to this many bytes lie in the atom itself: dates, most cords and wire knots, without a second allocation.
 const INLINE: usize = 23;
 
 /// An atom of nine bytes or more, the last of which is not zero.
 pub(super) struct Atom {
-    pub(super) digests: Digests,
+    /// The mug, 0 until it is computed.
+    pub(super) mug: AtomicU32,
+    pub(super) hash: u32,
     bytes: Bytes,
 }
 
@@ -19,6 +23,7 @@ enum Bytes {
 impl Atom {
     /// `bytes` has been cut to its significant part.
     pub(super) fn from_slice(bytes: &[u8]) -> Atom {
+        let hash = hash_of(bytes);
         let mut inline = [0; INLINE];
         let bytes = match (inline.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
             (Some(place), Ok(len)) => {
@@ -27,29 +32,23 @@ impl Atom {
             }
             _ => Bytes::Heap(bytes.into()),
         };
-        Atom::new(bytes)
+        Atom {
+            mug: AtomicU32::new(0),
+            hash,
+            bytes,
+        }
     }
 
     /// As `from_slice`, without a copy where the bytes lie on the heap.
     pub(super) fn from_vec(bytes: Vec<u8>) -> Atom {
         if bytes.len() <= INLINE {
-            Atom::from_slice(&bytes)
-        } else {
-            Atom::new(Bytes::Heap(bytes.into()))
+            return Atom::from_slice(&bytes);
         }
-    }
-
-    fn new(bytes: Bytes) -> Atom {
-        let atom = Atom {
-            digests: Digests::new(),
-            bytes,
-        };
-        let bytes = atom.bytes();
-        assert!(
-            bytes.len() > 8 && bytes.last() != Some(&0),
-            "a small or padded atom must not be boxed"
-        );
-        atom
+        Atom {
+            mug: AtomicU32::new(0),
+            hash: hash_of(&bytes),
+            bytes: Bytes::Heap(bytes.into()),
+        }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -64,6 +63,14 @@ impl Atom {
         let top = bytes.last().map_or(0, |top| top.leading_zeros());
         bytes.len() as u64 * 8 - u64::from(top)
     }
+}
+
+fn hash_of(bytes: &[u8]) -> u32 {
+    assert!(
+        bytes.len() > 8 && bytes.last() != Some(&0),
+        "a small or padded atom must not be boxed"
+    );
+    hash::of_bytes(bytes)
 }
 
 /// The bytes without the zeros at their end.

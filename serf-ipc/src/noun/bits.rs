@@ -67,6 +67,9 @@ impl BitWriter {
     }
 }
 
+/// How many bits [`BitReader::peek`] shows at least.
+pub(super) const PEEK_BITS: u32 = 57;
+
 /// A place in a string of bits.
 #[derive(Clone, Copy)]
 pub(super) struct BitReader<'a> {
@@ -84,12 +87,17 @@ impl<'a> BitReader<'a> {
         self.position
     }
 
+    /// How many bytes the input has.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// How many bits are left.
     pub(super) fn left(&self) -> u64 {
         (self.bytes.len() as u64 * 8).saturating_sub(self.position)
     }
 
-    /// The next bits, at least 57 of them; zeros where the input has ended.
+    /// The next bits, at least [`PEEK_BITS`] of them; zeros where the input has ended.
     pub(super) fn peek(&self) -> u64 {
         self.word(self.position / 8) >> (self.position % 8)
     }

@@ -5,13 +5,14 @@
 //! cost no memory, and neither does a table where nothing is referred to.
 
 use super::Noun;
-use super::bits::BitReader;
+use super::bits::{BitReader, PEEK_BITS};
+use super::places::Places;
 
 /// Why some bytes are not the jam of a noun. Places are counted in bits from the start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CueError {
     /// The input ends before the noun does.
-    #[error("the jammed noun is cut off: {bytes} bytes end within it")]
+    #[error("the jammed noun is cut off: its {bytes} bytes end within it")]
     Truncated {
         /// How long the input is.
         bytes: usize,
@@ -35,151 +36,185 @@ pub enum CueError {
         left: u64,
     },
     /// A back-reference to a place where no noun has been completed before.
-    #[error("the jammed noun is malformed: at bit {at} it refers back to bit {to}, where no noun stands")]
+    #[error(
+        "the jammed noun is malformed: at bit {at} it refers back to bit {to}, where no noun is complete"
+    )]
     BackReference {
         /// Where the reference begins.
         at: u64,
-        /// The place that it names; the highest number if it names none that fits.
+        /// The place that it names.
         to: u64,
     },
-}
-
-/// What stands at a place: a tag and what belongs to it.
-enum Item {
-    Atom { bits: u64 },
-    Cell,
-    Reference { to: u64 },
+    /// A back-reference with more bits than any place needs; vere refuses it too.
+    #[error("the jammed noun is malformed: at bit {at} it refers back with a number of {bits} bits")]
+    LongReference {
+        /// Where the reference begins.
+        at: u64,
+        /// How long the number is.
+        bits: u64,
+    },
 }
 
 /// The longest back-reference that vere reads.
 const REFERENCE_BITS: u64 = 62;
+/// Room on the stack for the heads that wait in a small event.
+const SHALLOW: usize = 32;
 
 /// The noun that these bytes are the jam of. Bits after it are ignored.
 ///
-/// Takes time linear in the input (times a logarithm where it refers back), and memory in proportion to it: at most
-/// one cell for two bits.
+/// Takes time linear in the input, and memory in proportion to it: at most one cell for two bits.
 ///
 /// # Errors
 /// If the bytes end too early, or announce what they do not hold.
 pub fn cue(bytes: &[u8]) -> Result<Noun, CueError> {
-    let mut kept = Kept::new(scan(bytes)?);
+    let mut places = scan(bytes)?;
     let mut reader = BitReader::new(bytes);
-    let mut stack: Vec<Frame> = Vec::new();
+    // The cells that are being read, outermost first: nothing, or the head that is there already.
+    let mut open: Vec<Option<Noun>> = Vec::with_capacity(SHALLOW);
+    // Those among them that are referred to: how many are open down to there, and the place.
+    let mut wanted: Vec<(usize, u64)> = Vec::new();
     loop {
         let at = reader.position();
-        let keep = kept.slot_for(at)?;
-        let mut noun = match read_item(&mut reader, bytes)? {
+        let mut noun = match read_item(&mut reader)? {
             Item::Cell => {
-                stack.push(Frame { head: None, keep });
+                open.push(None);
+                if places.is_wanted(at) {
+                    wanted.push((open.len(), at));
+                }
                 continue;
             }
             Item::Atom { bits } => {
                 let atom = read_atom(&mut reader, bits);
-                kept.fill(keep, &atom);
+                if places.is_wanted(at) {
+                    places.keep(at, &atom);
+                }
                 atom
             }
-            Item::Reference { to } => kept.get(to).ok_or(CueError::BackReference { at, to })?,
+            Item::Reference { to } => places.get(to).ok_or(CueError::BackReference { at, to })?,
         };
+        // The noun is the head of the innermost cell, or it completes that one, and this perhaps the next one.
         loop {
-            match stack.last_mut() {
-                None => return Ok(noun),
-                Some(frame) => match frame.head.take() {
-                    None => {
-                        frame.head = Some(noun);
-                        break;
-                    }
-                    Some(head) => {
-                        noun = Noun::cell(head, noun);
-                        kept.fill(frame.keep, &noun);
-                        stack.pop();
-                    }
-                },
+            let depth = open.len();
+            let Some(innermost) = open.last_mut() else {
+                return Ok(noun);
+            };
+            let Some(head) = innermost.take() else {
+                *innermost = Some(noun);
+                break;
+            };
+            open.pop();
+            noun = Noun::cell(head, noun);
+            if let Some((_, at)) = wanted.pop_if(|(wanted, _)| *wanted == depth) {
+                places.keep(at, &noun);
             }
         }
     }
 }
 
-/// A cell whose tail, or whose head too, is still to be read.
-struct Frame {
-    head: Option<Noun>,
-    keep: Option<usize>,
-}
-
-/// Checks tags and lengths, and returns the places that are referred to, in order.
-fn scan(bytes: &[u8]) -> Result<Vec<u64>, CueError> {
+/// Checks every tag and length, and collects the places that are referred to.
+fn scan(bytes: &[u8]) -> Result<Places, CueError> {
     let mut reader = BitReader::new(bytes);
-    let mut places = Vec::new();
+    let mut places = Places::new(bytes.len());
     let mut missing: u64 = 1;
     while missing > 0 {
-        match read_item(&mut reader, bytes)? {
+        match read_item(&mut reader)? {
             Item::Cell => missing += 1,
             Item::Atom { bits } => {
                 reader.skip(bits);
                 missing -= 1;
             }
             Item::Reference { to } => {
-                places.push(to);
+                places.want(to);
                 missing -= 1;
             }
         }
     }
-    places.sort_unstable();
-    places.dedup();
+    places.number();
     Ok(places)
 }
 
-/// Reads a tag and what follows it, up to an atom's bits: these are there.
-fn read_item(reader: &mut BitReader<'_>, bytes: &[u8]) -> Result<Item, CueError> {
+/// A tag and what belongs to it.
+enum Item {
+    /// An atom, whose bits follow and are all there.
+    Atom { bits: u64 },
+    /// A cell, whose head and tail follow.
+    Cell,
+    /// What stands at an earlier place.
+    Reference { to: u64 },
+}
+
+/// Reads a tag and what belongs to it, but for the bits of an atom.
+fn read_item(reader: &mut BitReader<'_>) -> Result<Item, CueError> {
     let at = reader.position();
-    let tag = reader.peek() & 0b11;
-    let truncated = CueError::Truncated { bytes: bytes.len() };
-    if tag & 1 == 0 {
-        reader.skip(1);
-        if reader.left() == 0 {
-            return Err(truncated);
+    let window = reader.peek();
+    match window & 0b11 {
+        0b01 if reader.left() < 2 => Err(truncated(reader)),
+        0b01 => {
+            reader.skip(2);
+            Ok(Item::Cell)
         }
-        return Ok(Item::Atom {
-            bits: read_length(reader, at, bytes)?,
-        });
-    }
-    reader.skip(2);
-    if reader.left() == 0 {
-        return Err(truncated);
-    }
-    if tag == 0b01 {
-        return Ok(Item::Cell);
-    }
-    let bits = read_length(reader, at, bytes)?;
-    if bits > REFERENCE_BITS {
-        return Err(CueError::BackReference { at, to: u64::MAX });
-    }
-    let to = reader.take(bits as u32);
-    if to >= at {
-        Err(CueError::BackReference { at, to })
-    } else {
-        Ok(Item::Reference { to })
+        0b11 => {
+            let bits = read_length(reader, window, 2)?;
+            if bits > REFERENCE_BITS {
+                return Err(CueError::LongReference { at, bits });
+            }
+            let to = reader.take(bits as u32);
+            if to < at {
+                Ok(Item::Reference { to })
+            } else {
+                Err(CueError::BackReference { at, to })
+            }
+        }
+        _ => Ok(Item::Atom {
+            bits: read_length(reader, window, 1)?,
+        }),
     }
 }
 
-/// Reads the length of an atom, and sees that the input holds as much.
-fn read_length(reader: &mut BitReader<'_>, at: u64, bytes: &[u8]) -> Result<u64, CueError> {
-    let truncated = CueError::Truncated { bytes: bytes.len() };
-    let mut size = 0;
-    while reader.left() > 0 && reader.peek() & 1 == 0 {
-        size += 1;
-        reader.skip(1);
+/// Passes over a tag and the length behind it, and sees that the input holds as many bits as it says. A length of n bits
+/// is written as n zeros, a one, and its bits but for the highest.
+fn read_length(reader: &mut BitReader<'_>, window: u64, tag: u32) -> Result<u64, CueError> {
+    let at = reader.position();
+    let zeros = (window >> tag).trailing_zeros();
+    let low = zeros.saturating_sub(1);
+    let end = tag + zeros + 1 + low;
+    if end > PEEK_BITS {
+        return read_long_length(reader, tag);
     }
-    if size >= 64 {
-        return Err(CueError::LengthTooLong { at });
+    let Some(left) = reader.left().checked_sub(u64::from(end)) else {
+        return Err(truncated(reader));
+    };
+    let bits = if zeros == 0 {
+        0
+    } else {
+        1 << low | window >> (tag + zeros + 1) & ((1 << low) - 1)
+    };
+    reader.skip(u64::from(end));
+    if bits > left {
+        Err(CueError::BeyondInput { at, bits, left })
+    } else {
+        Ok(bits)
+    }
+}
+
+/// `read_length` of an atom so large, or of input so short, that peeking does not do.
+#[cold]
+fn read_long_length(reader: &mut BitReader<'_>, tag: u32) -> Result<u64, CueError> {
+    let at = reader.position();
+    reader.skip(u64::from(tag));
+    let mut zeros = 0;
+    while reader.left() > 0 && reader.peek() & 1 == 0 {
+        reader.skip(1);
+        zeros += 1;
+        if zeros == 64 {
+            return Err(CueError::LengthTooLong { at });
+        }
+    }
+    let low = zeros - 1;
+    if reader.left() < u64::from(1 + low) {
+        return Err(truncated(reader));
     }
     reader.skip(1);
-    let low = size.max(1) - 1;
-    if reader.left() < u64::from(low) || reader.position() > bytes.len() as u64 * 8 {
-        return Err(truncated);
-    }
-    if size == 0 {
-        return Ok(0);
-    }
     let bits = 1 << low | reader.take(low);
     let left = reader.left();
     if bits > left {
@@ -189,49 +224,16 @@ fn read_length(reader: &mut BitReader<'_>, at: u64, bytes: &[u8]) -> Result<u64,
     }
 }
 
+#[cold]
+fn truncated(reader: &BitReader<'_>) -> CueError {
+    CueError::Truncated { bytes: reader.len() }
+}
+
 /// Reads an atom of which every bit is there.
 fn read_atom(reader: &mut BitReader<'_>, bits: u64) -> Noun {
     if bits <= 64 {
         Noun::atom(reader.take(bits as u32))
     } else {
         Noun::from_le_vec(reader.take_bytes(bits))
-    }
-}
-
-/// The nouns at the places that are referred to.
-struct Kept {
-    places: Vec<u64>,
-    nouns: Vec<Option<Noun>>,
-    /// The first place not passed yet.
-    next: usize,
-}
-
-impl Kept {
-    fn new(places: Vec<u64>) -> Kept {
-        Kept {
-            nouns: vec![None; places.len()],
-            places,
-            next: 0,
-        }
-    }
-
-    /// Where to keep the noun that begins here, if it is referred to. Called with rising places.
-    fn slot_for(&mut self, at: u64) -> Result<Option<usize>, CueError> {
-        while self.places.get(self.next).is_some_and(|place| *place < at) {
-            self.next += 1;
-        }
-        let here = self.places.get(self.next) == Some(&at);
-        Ok(here.then_some(self.next))
-    }
-
-    fn fill(&mut self, slot: Option<usize>, noun: &Noun) {
-        if let Some(slot) = slot {
-            self.nouns[slot] = Some(noun.clone());
-        }
-    }
-
-    fn get(&self, place: u64) -> Option<Noun> {
-        let slot = self.places.binary_search(&place).ok()?;
-        self.nouns[slot].clone()
     }
 }

@@ -1,51 +1,78 @@
 //! A noun as bytes: `spec/ipc.md` section 2.
 
 use super::bits::BitWriter;
-use super::digest::{self, Keyed};
-use super::equality::Unifier;
+use super::seen::Seen;
 use super::{Noun, Repr};
 
+/// Room for a small event, in bytes.
+const SMALL: usize = 512;
+/// Room on the stack for the tails that wait in a small event.
+const SHALLOW: usize = 32;
+
 /// The bytes of a noun. One noun has one jam: equal nouns give equal bytes, whatever they share in memory.
+///
+/// Takes time linear in the cells that are in memory.
 #[must_use]
 pub fn jam(noun: &Noun) -> Vec<u8> {
-    let hasher = Keyed::new();
-    // Every cell gets its hash here, so that what follows only reads.
-    digest::digest(&hasher, noun);
-    let mut out = BitWriter::with_capacity(256);
-    let mut atoms = Seen::new();
+    let mut out = BitWriter::with_capacity(SMALL);
     let mut cells = Seen::new();
-    let mut stack = Vec::new();
-    let mut current = noun;
-    loop {
+    let mut atoms = SeenAtoms::new();
+    let mut waiting = Vec::with_capacity(SHALLOW);
+    let mut next = Some(noun);
+    while let Some(noun) = next {
         let here = out.position();
-        if let Some((head, tail)) = current.as_cell() {
-            match cells.find_or_insert(digest::digest(&hasher, current), current, here) {
+        if let Some((head, tail)) = noun.as_cell() {
+            match cells.find_or_insert(noun, here) {
                 Some(there) => put_reference(&mut out, there),
                 None => {
                     out.put(0b01, 2);
-                    stack.push(tail);
-                    current = head;
+                    waiting.push(tail);
+                    next = Some(head);
                     continue;
                 }
             }
         } else {
-            // A reference must be shorter than the atom. One that is no longer than its first place's number never
-            // gets one, so it is not recorded either.
-            let bits = current.bit_len().unwrap_or(0);
-            let seen = if bits > bit_len(here) {
-                atoms.find_or_insert(digest::digest(&hasher, current), current, here)
-            } else {
-                atoms.find(|| digest::digest(&hasher, current), current)
-            };
-            match seen {
-                Some(there) if bits > bit_len(there) => put_reference(&mut out, there),
-                _ => put_atom(&mut out, current),
+            match atoms.reference(noun, here) {
+                Some(there) => put_reference(&mut out, there),
+                None => put_atom(&mut out, noun),
             }
         }
-        match stack.pop() {
-            Some(next) => current = next,
-            None => return out.finish(),
+        next = waiting.pop();
+    }
+    out.finish()
+}
+
+/// The atoms that may be referred to.
+struct SeenAtoms<'a> {
+    seen: Seen<'a>,
+    /// The lengths that these atoms have in bits, each as a bit; the last one stands for all that are longer.
+    lengths: u64,
+}
+
+impl<'a> SeenAtoms<'a> {
+    fn new() -> SeenAtoms<'a> {
+        SeenAtoms {
+            seen: Seen::new(),
+            lengths: 0,
         }
+    }
+
+    /// The place to refer to instead of writing this atom here.
+    ///
+    /// An atom is referred to only if it is longer than the number of the place where it stood first. So one that is
+    /// not longer there will never be referred to, and is not kept: in a large noun hardly any small atom is.
+    fn reference(&mut self, atom: &'a Noun, here: u64) -> Option<u64> {
+        let bits = atom.bit_len().unwrap_or(0);
+        let length = 1 << bits.min(63);
+        let there = if bits > bit_len(here) {
+            self.lengths |= length;
+            self.seen.find_or_insert(atom, here)
+        } else if self.lengths & length != 0 {
+            self.seen.find(atom)
+        } else {
+            None
+        };
+        there.filter(|there| bits > bit_len(*there))
     }
 }
 
@@ -59,17 +86,14 @@ fn put_reference(out: &mut BitWriter, there: u64) {
 }
 
 fn put_atom(out: &mut BitWriter, atom: &Noun) {
+    out.put(0, 1);
     match &atom.0 {
-        Repr::Direct(value) => {
-            out.put(0, 1);
-            put_mat(out, *value);
-        }
+        Repr::Direct(value) => put_mat(out, *value),
         Repr::Big(atom) => {
-            out.put(0, 1);
-            put_mat_length(out, atom.bit_len());
+            put_length(out, atom.bit_len());
             out.put_significant(atom.bytes());
         }
-        Repr::Cell(_) => {}
+        Repr::Cell(_) => unreachable!("only atoms come here"),
     }
 }
 
@@ -79,87 +103,19 @@ fn put_mat(out: &mut BitWriter, value: u64) {
         out.put(1, 1);
     } else {
         let bits = bit_len(value);
-        put_mat_length(out, bits);
+        put_length(out, bits);
         out.put(value, bits as u32);
     }
 }
 
 /// The length of a mat that is not 0: as many zeros as the length has bits, a one, the length without its highest bit.
-fn put_mat_length(out: &mut BitWriter, bits: u64) {
+fn put_length(out: &mut BitWriter, bits: u64) {
     let size = bit_len(bits) as u32;
-    out.put(1 << size, size + 1);
-    out.put(bits & !(1 << (size - 1)), size - 1);
-}
-
-/// Nouns and the places where they stand first: an open-addressed table of their hashes, and a list.
-struct Seen<'a> {
-    /// Hash above, index of the entry plus one below; 0 is free. The length is a power of two.
-    slots: Vec<u64>,
-    entries: Vec<(u64, &'a Noun)>,
-    unifier: Unifier,
-}
-
-impl<'a> Seen<'a> {
-    fn new() -> Seen<'a> {
-        Seen {
-            slots: Vec::new(),
-            entries: Vec::new(),
-            unifier: Unifier::default(),
-        }
-    }
-
-    fn find(&mut self, hash: impl FnOnce() -> u32, noun: &Noun) -> Option<u64> {
-        if self.entries.is_empty() {
-            None
-        } else {
-            self.probe(hash(), noun).ok()
-        }
-    }
-
-    fn find_or_insert(&mut self, hash: u32, noun: &'a Noun, place: u64) -> Option<u64> {
-        if self.entries.len() * 2 >= self.slots.len() {
-            self.grow();
-        }
-        match self.probe(hash, noun) {
-            Ok(there) => Some(there),
-            Err(free) => {
-                self.entries.push((place, noun));
-                let index = u32::try_from(self.entries.len());
-                assert!(index.is_ok(), "more than 2^32 cells in one noun");
-                self.slots[free] = u64::from(hash) << 32 | u64::from(index.unwrap_or(0));
-                None
-            }
-        }
-    }
-
-    /// The place of an equal noun, or the slot for this one. There is a free slot.
-    fn probe(&mut self, hash: u32, noun: &Noun) -> Result<u64, usize> {
-        let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
-        loop {
-            let slot = self.slots[at];
-            if slot == 0 {
-                return Err(at);
-            }
-            if (slot >> 32) as u32 == hash {
-                let (there, seen) = self.entries[slot as u32 as usize - 1];
-                if self.unifier.equal(noun, seen) {
-                    return Ok(there);
-                }
-            }
-            at = (at + 1) & mask;
-        }
-    }
-
-    fn grow(&mut self) {
-        let size = (self.slots.len() * 2).max(64);
-        let old = std::mem::replace(&mut self.slots, vec![0; size]);
-        for slot in old.into_iter().filter(|slot| *slot != 0) {
-            let mut at = (slot >> 32) as usize & (size - 1);
-            while self.slots[at] != 0 {
-                at = (at + 1) & (size - 1);
-            }
-            self.slots[at] = slot;
-        }
+    let low = bits & !(1 << (size - 1));
+    if size <= 32 {
+        out.put((low << 1 | 1) << size, 2 * size);
+    } else {
+        out.put(1 << size, size + 1);
+        out.put(low, size - 1);
     }
 }

@@ -12,22 +12,24 @@ mod bits;
 mod convert;
 mod cue;
 mod debug;
-mod digest;
 mod equality;
+mod hash;
 mod jam;
 mod list;
 mod macros;
 mod mug;
+mod places;
+mod seen;
 mod shape;
 mod tag;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use seguro_event::Mug;
 
 use atom::{Atom, significant};
-use digest::Digests;
 
 pub use convert::{FromNoun, Octs, ToNoun};
 pub use cue::{CueError, cue};
@@ -49,9 +51,11 @@ enum Repr {
     Cell(Arc<Cell>),
 }
 
-/// A pair of nouns. Its digests are computed when first asked for.
+/// A pair of nouns.
 struct Cell {
-    digests: Digests,
+    /// The mug, 0 until it is computed.
+    mug: AtomicU32,
+    hash: u32,
     head: Noun,
     tail: Noun,
 }
@@ -108,8 +112,10 @@ impl Noun {
     /// The cell `[head tail]`.
     #[must_use]
     pub fn cell(head: Noun, tail: Noun) -> Noun {
+        let hash = hash::of_pair(head.hash_word(), tail.hash_word());
         Noun(Repr::Cell(Arc::new(Cell {
-            digests: Digests::new(),
+            mug: AtomicU32::new(0),
+            hash,
             head,
             tail,
         })))
@@ -277,7 +283,25 @@ impl Noun {
     /// Computed once for each cell and large atom, and kept there.
     #[must_use]
     pub fn mug(&self) -> Mug {
-        Mug(digest::digest(&mug::Murmur, self))
+        Mug(mug::mug(self))
+    }
+
+    /// What stands for this noun in the hash of a cell. Equal nouns have equal words.
+    fn hash_word(&self) -> u64 {
+        match &self.0 {
+            Repr::Direct(value) => *value,
+            Repr::Big(atom) => u64::from(atom.hash),
+            Repr::Cell(cell) => u64::from(cell.hash),
+        }
+    }
+
+    /// A hash for tables, keyed afresh in each process.
+    fn table_hash(&self) -> u32 {
+        match &self.0 {
+            Repr::Direct(value) => hash::of_pair(*value, 0),
+            Repr::Big(atom) => atom.hash,
+            Repr::Cell(cell) => cell.hash,
+        }
     }
 }
 
@@ -298,26 +322,33 @@ fn direct(bytes: &[u8]) -> Option<u64> {
 /// nobody else holds are entered, and these have lost their cells by the time their own drop runs.
 impl Drop for Cell {
     fn drop(&mut self) {
-        if self.head.is_atom() && self.tail.is_atom() {
-            return;
-        }
         let mut orphans = Vec::new();
-        take_cells(self, &mut orphans);
-        while let Some(orphan) = orphans.pop() {
-            if let Some(mut cell) = Arc::into_inner(orphan) {
-                take_cells(&mut cell, &mut orphans);
-            }
+        let mut next = take_cells(self, &mut orphans);
+        while let Some(orphan) = next {
+            next = match Arc::into_inner(orphan) {
+                Some(mut cell) => take_cells(&mut cell, &mut orphans),
+                None => orphans.pop(),
+            };
         }
     }
 }
 
-/// Moves those children of a dying cell that are cells onto a stack.
-fn take_cells(cell: &mut Cell, orphans: &mut Vec<Arc<Cell>>) {
-    for child in [&mut cell.head, &mut cell.tail] {
-        if child.is_cell()
-            && let Repr::Cell(orphan) = std::mem::replace(&mut child.0, Repr::Direct(0))
-        {
-            orphans.push(orphan);
+/// Takes the children that are cells out of a dying cell. Returns the one to go on with, and leaves the other one, if
+/// both are cells, for later.
+fn take_cells(cell: &mut Cell, later: &mut Vec<Arc<Cell>>) -> Option<Arc<Cell>> {
+    let take = |child: &mut Noun| match std::mem::replace(&mut child.0, Repr::Direct(0)) {
+        Repr::Cell(cell) => Some(cell),
+        atom => {
+            child.0 = atom;
+            None
         }
+    };
+    match (take(&mut cell.head), take(&mut cell.tail)) {
+        (Some(head), Some(tail)) => {
+            later.push(tail);
+            Some(head)
+        }
+        (Some(only), None) | (None, Some(only)) => Some(only),
+        (None, None) => later.pop(),
     }
 }
