@@ -1,0 +1,226 @@
+//! LMDB environments: how they are opened and closed, and how a value made of parts is put.
+
+use super::{
+    fault::{Faults, Step},
+    files::{At, FileError},
+};
+use crate::limits::{MAX_TABLES, MIN_MAP_BYTES, RESERVE_BYTES};
+use heed::{
+    Database, EnvOpenOptions, IntegerComparator, PutFlags, RwTxn, WithoutTls,
+    byteorder::NativeEndian,
+    types::{Bytes as ByteSlice, U64},
+};
+use std::{
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+/// An environment of ours.
+pub(crate) type Env = heed::Env<WithoutTls>;
+
+/// A table with keys that are numbers: `MDB_INTEGERKEY`, native endian, as vere's EVENTS.
+pub(crate) type NumberTable = Database<U64<NativeEndian>, ByteSlice, IntegerComparator>;
+
+/// A table with keys that are bytes, as vere's META.
+pub(crate) type BytesTable = Database<ByteSlice, ByteSlice>;
+
+/// The file of an environment in its directory.
+pub(crate) const DATA_FILE: &str = "data.mdb";
+
+/// Why an environment could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EnvError {
+    /// A file of it cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// LMDB refuses.
+    #[error("LMDB cannot open or read {}: {source}", path.display())]
+    Lmdb {
+        /// The directory.
+        path: PathBuf,
+        /// What LMDB said.
+        #[source]
+        source: heed::Error,
+    },
+    /// The file is shorter than its pages: reading it would end the process with SIGBUS.
+    #[error(
+        "{} is cut off: it has {found} bytes of {needed}. Restore it from a copy, or let the member join anew from an empty \
+         directory",
+        path.display()
+    )]
+    Truncated {
+        /// The data file.
+        path: PathBuf,
+        /// Bytes that it has.
+        found: u64,
+        /// Bytes that its pages need.
+        needed: u64,
+    },
+}
+
+/// Adds the directory to a result of LMDB's.
+pub(crate) trait In<T> {
+    /// Adds the directory.
+    fn within(self, path: &Path) -> Result<T, EnvError>;
+}
+
+impl<T> In<T> for Result<T, heed::Error> {
+    fn within(self, path: &Path) -> Result<T, EnvError> {
+        self.map_err(|source| EnvError::Lmdb {
+            path: path.to_path_buf(),
+            source,
+        })
+    }
+}
+
+/// Opens the environment in the directory `path`, making its files if they are not there. Plain sync mode, readers without
+/// thread-local slots. Where `map_bytes` of address space are not to be had, as much as is.
+pub(crate) fn open_env(path: &Path, map_bytes: usize, faults: &dyn Faults) -> Result<Env, EnvError> {
+    faults
+        .at(Step::OpenEnv, path)
+        .at("cannot open the environment in", path)?;
+    let mut map_bytes = map_bytes - map_bytes % MIN_MAP_BYTES.min(map_bytes);
+    loop {
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        options.max_dbs(MAX_TABLES).map_size(map_bytes);
+        // SAFETY: the map must not change but through LMDB. The pier's lock keeps every other program that knows piers
+        // out, the directories are closed to other users (0700), heed keeps this process from opening it twice, and no file
+        // of an open environment is renamed, cut or removed by us.
+        #[expect(unsafe_code, reason = "opening a memory map; the obligation is stated")]
+        let opened = unsafe { options.open(path) };
+        match opened {
+            Err(heed::Error::Io(error))
+                if error.kind() == io::ErrorKind::OutOfMemory && map_bytes / 2 >= MIN_MAP_BYTES =>
+            {
+                map_bytes /= 2;
+            }
+            opened => {
+                let env = opened.within(path)?;
+                check_length(&env, path)?;
+                env.clear_stale_readers().within(path)?;
+                return Ok(env);
+            }
+        }
+    }
+}
+
+/// LMDB does not look whether its file holds the pages that it should; touching one that is not there is SIGBUS.
+fn check_length(env: &Env, path: &Path) -> Result<(), EnvError> {
+    let file = path.join(DATA_FILE);
+    let found = fs::metadata(&file).at("cannot look at", &file)?.len();
+    let page = u64::from(env.stat().page_size);
+    let needed = (env.info().last_page_number as u64 + 1) * page;
+    if found < needed {
+        Err(EnvError::Truncated {
+            path: file,
+            found,
+            needed,
+        })
+    } else {
+        Ok(())
+    }
+}
+
+/// Closes an environment and waits until it is closed, so that its directory may be renamed or opened anew. Every
+/// other handle of it must be gone.
+pub(crate) fn close_env(env: Env) {
+    env.prepare_for_closing().wait();
+}
+
+/// Bytes of an environment's file that are in use (pages up to the last one, free ones among them included).
+pub(crate) fn used_bytes(env: &Env) -> u64 {
+    (env.info().last_page_number as u64 + 1) * u64::from(env.stat().page_size)
+}
+
+/// Puts a value of `length` bytes, which `fill` writes, behind the table's last key.
+///
+/// `key` must be greater than every key in the table: the caller knows its last key and has checked.
+pub(crate) fn append(
+    table: NumberTable,
+    txn: &mut RwTxn<'_>,
+    key: u64,
+    length: usize,
+    scratch: &mut Vec<u8>,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), heed::Error> {
+    if length >= RESERVE_BYTES {
+        // Straight into LMDB's pages: a copy of 512 MiB is worth avoiding. Not with APPEND: heed's way of passing it
+        // reads an unset pointer when LMDB refuses the key.
+        return table.put_reserved(txn, &key, length, |space| fill(space));
+    }
+    scratch.clear();
+    fill(scratch)?;
+    assert_eq!(scratch.len(), length, "a value has the length that was announced");
+    table.put_with_flags(txn, PutFlags::APPEND, &key, scratch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::fault::NoFaults, *};
+
+    #[test]
+    fn a_cut_file_is_an_error_and_not_a_signal() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = open_env(dir.path(), MIN_MAP_BYTES, &NoFaults).unwrap();
+        let mut txn = env.write_txn().unwrap();
+        let table: BytesTable = env.create_database(&mut txn, Some("T")).unwrap();
+        table.put(&mut txn, b"key", &[7; 100_000]).unwrap();
+        txn.commit().unwrap();
+        close_env(env);
+        let file = dir.path().join(DATA_FILE);
+        let whole = fs::metadata(&file).unwrap().len();
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_len(whole - 4096)
+            .unwrap();
+        match open_env(dir.path(), MIN_MAP_BYTES, &NoFaults) {
+            Err(EnvError::Truncated { found, needed, .. }) => {
+                assert_eq!((found, needed), (whole - 4096, whole))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn address_space_that_is_not_to_be_had_is_halved() {
+        let dir = tempfile::tempdir().unwrap();
+        // 2^50 bytes: more than a process has, on any machine of today.
+        let env = open_env(dir.path(), 1 << 50, &NoFaults).unwrap();
+        assert!(env.info().map_size >= MIN_MAP_BYTES && env.info().map_size < 1 << 50);
+        close_env(env);
+    }
+
+    #[test]
+    fn large_and_small_values_arrive_alike() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = open_env(dir.path(), MIN_MAP_BYTES, &NoFaults).unwrap();
+        let mut txn = env.write_txn().unwrap();
+        let table: NumberTable = env
+            .database_options()
+            .types::<U64<NativeEndian>, ByteSlice>()
+            .key_comparator::<IntegerComparator>()
+            .name("N")
+            .create(&mut txn)
+            .unwrap();
+        let mut scratch = Vec::new();
+        for (key, length) in [
+            (1, 0),
+            (2, 5),
+            (300, RESERVE_BYTES - 1),
+            (301, RESERVE_BYTES),
+            (302, 3 * RESERVE_BYTES),
+        ] {
+            append(table, &mut txn, key, length, &mut scratch, |out| {
+                out.write_all(&vec![key as u8; length])
+            })
+            .unwrap();
+            assert_eq!(table.get(&txn, &key).unwrap().unwrap(), vec![key as u8; length]);
+        }
+        // Out of order: refused where it is cheap to see.
+        append(table, &mut txn, 7, 1, &mut scratch, |out| out.write_all(&[1])).unwrap_err();
+        txn.commit().unwrap();
+    }
+}

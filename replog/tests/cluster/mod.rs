@@ -1,0 +1,214 @@
+//! Members in one process, over real loopback TCP and real stores: what the tests of the replicated log share.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use bytes::Bytes;
+use replog::{Batch, Config, Event, Replog, Role, ShipIdentity, Start, Term};
+use seguro_event::{EventNumber, Mug};
+use std::{
+    future::Future,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Nothing that these tests wait for takes longer, on a busy machine either.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub const SHIP: ShipIdentity = ShipIdentity {
+    who: 0xfe,
+    fake: true,
+    life: 3,
+};
+
+/// Prints the members' log when `RUST_LOG` asks for it.
+pub fn trace() {
+    use tracing_subscriber::EnvFilter;
+    if std::env::var_os("RUST_LOG").is_some() {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
+    }
+}
+
+/// Waits until `condition` gives something.
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = condition().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Addresses on loopback that nobody listens on.
+pub fn addresses(count: usize) -> Vec<SocketAddr> {
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap())
+        .collect()
+}
+
+pub fn config(pier: &Path, machines: &[SocketAddr], own: Option<usize>, start: Start) -> Config {
+    Config {
+        pier: pier.to_path_buf(),
+        machines: machines.to_vec(),
+        own_address: own.map(|nth| machines[nth]),
+        start,
+        heartbeat: replog::DEFAULT_HEARTBEAT,
+        election_timeout_min: replog::DEFAULT_ELECTION_TIMEOUT_MIN,
+        election_timeout_max: replog::DEFAULT_ELECTION_TIMEOUT_MAX,
+        vere_version: "3.5".to_owned(),
+        event_log_map_bytes: 1 << 32,
+        insecure_peers: false,
+    }
+}
+
+/// An event whose bytes say its number, `size` bytes long.
+pub fn event(number: u64, size: usize) -> Event {
+    let mut jam = vec![number as u8; size];
+    let name = number.to_le_bytes();
+    let count = size.min(8);
+    jam[..count].copy_from_slice(&name[..count]);
+    Event {
+        number: EventNumber(number),
+        mug: Mug(number as u32 & 0x7fff_ffff),
+        jam: Bytes::from(jam),
+    }
+}
+
+pub fn batch(first: u64, count: u64, size: usize) -> Batch {
+    Batch::new((first..first + count).map(|number| event(number, size)).collect()).unwrap()
+}
+
+pub async fn led(member: &Replog) -> (Term, EventNumber) {
+    let mut role = member.role();
+    let led = role.wait_for(|role| matches!(role, Role::Leader { .. }));
+    match *timeout(PATIENCE, led)
+        .await
+        .expect("nobody leads in time")
+        .unwrap()
+    {
+        Role::Leader { term, barrier } => (term, barrier),
+        _ => unreachable!(),
+    }
+}
+
+pub async fn committed(member: &Replog, event: u64) {
+    let mut committed = member.committed();
+    let reached = committed.wait_for(|commit| commit.event.0 >= event);
+    timeout(PATIENCE, reached)
+        .await
+        .unwrap_or_else(|_| panic!("event {event} is not committed in time"))
+        .unwrap();
+}
+
+/// All events from 1 on, as this member reads them.
+pub async fn all(member: &Replog) -> Vec<Event> {
+    let last = member.committed().borrow().event;
+    let mut events: Vec<Event> = Vec::new();
+    while (events.len() as u64) < last.0 {
+        let from = EventNumber(events.len() as u64 + 1);
+        events.extend(member.read(from, 1000, 1 << 20).await.unwrap());
+    }
+    events
+}
+
+/// A cluster of members with their piers.
+pub struct Cluster {
+    pub machines: Vec<SocketAddr>,
+    pub piers: Vec<TempDir>,
+    pub members: Vec<Option<Replog>>,
+}
+
+impl Cluster {
+    /// `count` members, all of them voters; the first one founded it.
+    pub async fn start(count: usize) -> Cluster {
+        trace();
+        let machines = addresses(count);
+        let piers: Vec<TempDir> = (0..count).map(|_| tempfile::tempdir().unwrap()).collect();
+        let mut cluster = Cluster {
+            machines,
+            piers,
+            members: (0..count).map(|_| None).collect(),
+        };
+        cluster.open(0, Start::Found { genesis: SHIP }).await;
+        led(cluster.member(0)).await;
+        for nth in 1..count {
+            cluster.open(nth, Start::Join).await;
+        }
+        cluster.settled().await;
+        cluster
+    }
+
+    pub async fn open(&mut self, nth: usize, start: Start) {
+        let config = config(self.piers[nth].path(), &self.machines, Some(nth), start);
+        self.members[nth] = Some(Replog::open(config).await.unwrap());
+    }
+
+    pub fn member(&self, nth: usize) -> &Replog {
+        self.members[nth].as_ref().expect("that member runs")
+    }
+
+    /// Those that run.
+    pub fn running(&self) -> impl Iterator<Item = &Replog> {
+        self.members.iter().flatten()
+    }
+
+    /// Waits until all members that run vote, and one of them leads.
+    pub async fn settled(&self) {
+        let count = self.members.len();
+        until("all members vote", || async {
+            let voters = |member: &Replog| member.status().members.iter().filter(|m| m.voter).count();
+            let joint = |member: &Replog| member.status().members.len() != count;
+            self.running()
+                .all(|member| voters(member) == count && !joint(member))
+                .then_some(())
+        })
+        .await;
+        self.leader().await;
+    }
+
+    /// Who leads: its place, and its office.
+    pub async fn leader(&self) -> (usize, Term, EventNumber) {
+        until("a leader", || async {
+            self.members.iter().enumerate().find_map(|(nth, member)| {
+                match *member.as_ref()?.role().borrow() {
+                    Role::Leader { term, barrier } => Some((nth, term, barrier)),
+                    _ => None,
+                }
+            })
+        })
+        .await
+    }
+
+    pub async fn stop(&mut self, nth: usize) {
+        self.members[nth]
+            .take()
+            .expect("that member runs")
+            .close()
+            .await
+            .unwrap();
+    }
+
+    /// Waits until all that run have everything up to `event`, and checks that they have the same.
+    pub async fn agree(&self, event: u64) {
+        let mut first = None;
+        for member in self.running() {
+            committed(member, event).await;
+            let events = all(member).await;
+            assert_eq!(events.len() as u64, event);
+            match &first {
+                None => first = Some(events),
+                Some(first) => assert!(*first == events, "two members' logs differ"),
+            }
+        }
+    }
+}
