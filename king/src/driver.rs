@@ -68,7 +68,10 @@ impl Effect<'_> {
     /// The wire's knots as text; None where an element is a cell or not UTF-8.
     #[must_use]
     pub fn knots(&self) -> Option<Vec<String>> {
-        self.wire.iter_list().map(|k| k.ok().and_then(Noun::as_cord)).collect()
+        self.wire
+            .iter_list()
+            .map(|k| k.ok().and_then(Noun::as_cord))
+            .collect()
     }
 
     /// Whether the wire's first knot is `name`.
@@ -101,6 +104,10 @@ pub enum Outcome {
 pub enum DropReason {
     /// It ended the serf twice.
     KilledSerf,
+    /// It is larger than any event may be.
+    TooLarge,
+    /// It is not of an event's shape, and a serf would abort on it.
+    Refused,
     /// This member's office, or the king, ended before it was computed.
     OfficeOver,
 }
@@ -131,7 +138,8 @@ impl PeekAnswer {
 pub type OutcomeCallback = Box<dyn FnOnce(Outcome) + Send>;
 /// Called once, on the pier's task, with a peek's answer.
 pub type PeekCallback = Box<dyn FnOnce(PeekAnswer) + Send>;
-/// Called once, on the pier's task, with the serf's report; None when it cannot be had.
+/// Called once, on the pier's task, with what follows `%quac` or `%quic` in the serf's report; None when it cannot be
+/// had.
 pub type QuizCallback = Box<dyn FnOnce(Option<Noun>) + Send>;
 
 /// What a driver asks of the king itself.
@@ -181,7 +189,7 @@ pub(crate) enum Message {
 pub(crate) struct Planned {
     pub(crate) ovum: Ovum,
     pub(crate) outcome: Option<OutcomeCallback>,
-    /// Holds the driver's place in its bounded queue until the serf is given the event.
+    /// Holds one of the driver's places until the event's outcome is told.
     pub(crate) _place: Option<OwnedSemaphorePermit>,
     pub(crate) since: Instant,
 }
@@ -204,14 +212,23 @@ pub struct Intake {
 
 impl Intake {
     pub(crate) fn new(driver: usize, queue: mpsc::UnboundedSender<(usize, Message)>) -> Intake {
-        Intake { driver, queue, places: Arc::new(Semaphore::new(limits::DRIVER_QUEUE)) }
+        Intake {
+            driver,
+            queue,
+            places: Arc::new(Semaphore::new(limits::DRIVER_QUEUE)),
+        }
     }
 
     /// Plans an event, waiting for a place in this driver's queue: the way for whatever the outside world drives.
     /// Quietly nothing once the office is over: the callback is then told [`DropReason::OfficeOver`] or dropped.
     pub async fn plan(&self, ovum: Ovum, outcome: Option<OutcomeCallback>) {
         let place = self.places.clone().acquire_owned().await.ok();
-        self.send(Message::Plan(Planned { ovum, outcome, _place: place, since: Instant::now() }));
+        self.send(Message::Plan(Planned {
+            ovum,
+            outcome,
+            _place: place,
+            since: Instant::now(),
+        }));
     }
 
     /// Plans an event without waiting, if this driver's queue has a place; gives the ovum back otherwise.
@@ -219,21 +236,37 @@ impl Intake {
     /// # Errors
     /// When the queue is full: the ovum.
     pub fn try_plan(&self, ovum: Ovum, outcome: Option<OutcomeCallback>) -> Result<(), Ovum> {
-        let Ok(place) = self.places.clone().try_acquire_owned() else { return Err(ovum) };
-        self.send(Message::Plan(Planned { ovum, outcome, _place: Some(place), since: Instant::now() }));
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            return Err(ovum);
+        };
+        self.send(Message::Plan(Planned {
+            ovum,
+            outcome,
+            _place: Some(place),
+            since: Instant::now(),
+        }));
         Ok(())
     }
 
     /// Plans an event at once, outside the queue's bound: only for the few that a driver owes to its start or to
     /// an effect, from within [`Driver`]'s methods.
     pub fn plan_now(&self, ovum: Ovum, outcome: Option<OutcomeCallback>) {
-        self.send(Message::Plan(Planned { ovum, outcome, _place: None, since: Instant::now() }));
+        self.send(Message::Plan(Planned {
+            ovum,
+            outcome,
+            _place: None,
+            since: Instant::now(),
+        }));
     }
 
     /// Asks the kernel's `+peek` with `sample` = `[gang what]`, the answer as it comes ("full").
     pub async fn peek(&self, sample: Noun, answer: PeekCallback) {
         let place = self.places.clone().acquire_owned().await.ok();
-        self.send(Message::Peek(PlannedPeek { sample, answer, _place: place }));
+        self.send(Message::Peek(PlannedPeek {
+            sample,
+            answer,
+            _place: place,
+        }));
     }
 
     /// Asks something of the king.

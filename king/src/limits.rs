@@ -1,4 +1,163 @@
 //! Every limit of the king, with its reason.
 
+use std::time::Duration;
+
 /// Events and peeks that one driver's own tasks may have waiting for the serf: beyond it they wait in turn.
 pub const DRIVER_QUEUE: usize = 4096;
+
+/// Events in one batch. A batch is one Raft entry: large enough that a commit's two syncs are spread thin.
+pub const BATCH_EVENTS: usize = 1024;
+/// Bytes in one batch: what one entry may cost a follower to receive while others wait behind it.
+pub const BATCH_BYTES: usize = 8 << 20;
+/// How long events are collected behind a batch that is on its way to its commit. A commit takes a few of these;
+/// nothing lingers when nothing is on its way.
+pub const BATCH_LINGER: Duration = Duration::from_millis(2);
+/// Batches on their way at once: one is being synced while the next is sent.
+pub const BATCHES_IN_FLIGHT: usize = 4;
+
+/// Events computed or computing and not yet committed, by default: far more than a commit's time can fill, so that
+/// the serf never waits for a commit.
+pub const RUN_AHEAD_EVENTS: usize = 8192;
+/// Bytes of those events, by default.
+pub const RUN_AHEAD_BYTES: usize = 256 << 20;
+/// Writs in the serf's pipe, unanswered.
+pub const IN_SERF: usize = 32;
+/// Pleas, and lines of its stderr, that wait for the pier: beyond it the serf waits.
+pub const SERF_EVENTS: usize = 1024;
+/// How long after its death a serf is started again, the first time; doubled each time in a row.
+pub const SERF_RESTART_PAUSE: Duration = Duration::from_millis(50);
+/// The longest of those pauses, and how long a serf must have lived for the pause to start over.
+pub const SERF_RESTART_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How often a serf may die in a row, without having answered anything, before the king gives up with an error.
+pub const SERF_DEATHS_IN_A_ROW: u32 = 8;
+/// How often one event may end the serf before it is dropped.
+pub const KILLS_PER_EVENT: u32 = 2;
+/// Events in one `%play` (vere: 500).
+pub const PLAY_EVENTS: usize = 500;
+/// Bytes of one `%play` (a larger event goes alone).
+pub const PLAY_BYTES: usize = 32 << 20;
+/// Things of one kind that are handled before the pier looks at everything else again.
+pub const TURN: usize = 256;
+/// How long a graceful exit may take in all.
+pub const EXIT_PATIENCE: Duration = Duration::from_secs(9);
+/// How far behind the committed end a member's serf may be and still let it stand for election while others can.
+pub const LAG_FOR_OFFICE: u64 = 2000;
+/// How often a serf that was killed is looked at until it is reaped; only then is another started on its files.
+pub const SERF_REAP_POLL: Duration = Duration::from_millis(1);
+/// Kinds of effects that no driver takes and that are named, once each.
+pub const LOST_KINDS: usize = 256;
+/// The largest event: jammed bytes (an HTTP body of 512 MiB does not fit with its envelope, as in vere's practice
+/// of one noun an event; the log's frames are made for this).
+pub const EVENT_BYTES: usize = 512 << 20;
+/// Requests to a pier that wait for its next turn.
+pub const CONTROL_QUEUE: usize = 64;
+/// The longest that a pier rests without looking around.
+pub const PIER_TICK: Duration = Duration::from_millis(500);
+/// How often a long work says how far it is.
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+/// How long after a quorum was asked, and confirmed the office, it counts as certain: well below any election timeout.
+pub const CONFIRMATION_LASTS: Duration = Duration::from_millis(100);
+/// How long handing over leadership may take at a graceful exit.
+pub const HANDOVER_PATIENCE: Duration = Duration::from_millis(1500);
+/// Exit code of a king that could not go on.
+pub const EXIT_FAILURE: u8 = 1;
+
+/// HTTP: headers in one request's head (the server library of vere: 100).
+pub const HTTP_HEADERS: usize = 100;
+/// HTTP: bytes in one request's head (the same library's: 8192 + 4096 for each header).
+pub const HTTP_HEAD_BYTES: usize = 8192 + 4096 * HTTP_HEADERS;
+/// HTTP: bytes in one request's body (`spec/drivers.md` section 6).
+pub const HTTP_BODY_BYTES: usize = 512 << 20;
+/// HTTP: bytes that all requests together may hold until their events are committed; one that would need more is
+/// answered 503. Twice the largest body, so that one slow giant does not shut everybody out.
+pub const HTTP_REQUESTS_BYTES: usize = 1 << 30;
+/// HTTP: bytes of a connection's read buffer that are not counted there: most heads fit.
+pub const HTTP_READ_BYTES: usize = 8192;
+/// HTTP: bytes of framing in a chunked body that carry nothing: one line of chunk size and extensions, or all trailers.
+pub const HTTP_CHUNK_LINE_BYTES: usize = 16 << 10;
+/// HTTP: how long a client may take to send a head, and between two reads of a body (the library of vere: 10 s).
+pub const HTTP_READ_PATIENCE: Duration = Duration::from_secs(10);
+/// HTTP: bytes a second that a body must bring on average after that, or the connection is closed: otherwise a
+/// byte every ten seconds would keep memory and a connection for ever.
+pub const HTTP_BODY_RATE: u64 = 1024;
+/// HTTP: connections of all servers: beyond it clients wait to be accepted.
+pub const HTTP_CONNECTIONS: usize = 16_384;
+/// HTTP: connections that the system holds until they are accepted. vere's 16 makes clients that come in a crowd
+/// wait for a second.
+pub const HTTP_BACKLOG: u32 = 1024;
+/// HTTP: how long after a failed accept (no file descriptors left) the next is tried.
+pub const HTTP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// HTTP: from a request to its response's start; then 504 (vere).
+pub const HTTP_START_PATIENCE: Duration = Duration::from_secs(600);
+/// HTTP: between two parts of a response, from the kernel or to the client; then it is aborted (vere, which waits
+/// for ever for a client that does not read).
+pub const HTTP_PART_PATIENCE: Duration = Duration::from_secs(45);
+/// HTTP: milliseconds after which a client that acknowledges nothing counts as gone: one whose machine or network
+/// vanished would otherwise be sent a stream for a quarter of an hour.
+pub const HTTP_UNACKNOWLEDGED_MS: u32 = 45_000;
+/// HTTP: bytes that a response may have waiting for its client when more of it comes: beyond it the client is too
+/// slow, and its response is aborted. (One part alone may be larger.)
+pub const HTTP_RESPONSE_BYTES: usize = 64 << 20;
+/// HTTP: the same for all responses together.
+pub const HTTP_RESPONSES_BYTES: usize = 256 << 20;
+/// HTTP: what a part of a response is counted as beside its bytes, so that empty ones are bounded too.
+pub const HTTP_PART_COST: usize = 128;
+/// HTTP: how long a connection that is being closed is read on, so that the client reads its last answer before the
+/// reset that unread bytes cause; and how long a client may take to read the 503 that it gets at an office's end.
+pub const HTTP_LINGER: Duration = Duration::from_secs(1);
+/// HTTP: bytes read and dropped meanwhile.
+pub const HTTP_LINGER_BYTES: usize = 1 << 20;
+/// HTTP: the first port of the loopback server (vere).
+pub const HTTP_LOOPBACK_PORT: u16 = 12_321;
+
+/// A file that a user names (a pill, an ovum or archive to inject) is read whole: the largest that is. A full pill
+/// with its caches has tens of MiB.
+pub const INPUT_FILE_BYTES: u64 = 1 << 30;
+/// How deep `-A` descends into directories; symbolic links are followed and may lead back.
+pub const ARVO_DIR_DEPTH: usize = 64;
+
+/// behn: how often a `%born` or `%wake` is tried again that failed for want of memory or was interrupted (vere).
+pub const BEHN_RETRIES: u32 = 2;
+/// behn: after this the ship is woken again if it answered a wake with nothing (vere).
+pub const BEHN_BACKSTOP: Duration = Duration::from_secs(600);
+/// behn: the longest timer. The ship answers a wake that comes too early with a new doze.
+pub const BEHN_LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// term: files that the ship saved and that wait for the disk; beyond it the pier waits.
+pub const TERM_SAVES: usize = 64;
+
+/// conn: connections at once; beyond it clients wait to be accepted.
+pub const CONN_CONNECTIONS: usize = 256;
+/// conn: the longest frame taken from a client: the largest event, and what stands around it in a request.
+pub const CONN_FRAME_BYTES: usize = EVENT_BYTES + 1024;
+/// conn: a request of so many bytes is taken apart on a thread of its own (about 10 ms of work).
+pub const CONN_PARSE_BYTES: usize = 1 << 20;
+/// conn: what one connection may have unanswered, in units. While it has none left its requests are not read.
+/// Four times the window of the busiest client that is aimed at.
+pub const CONN_UNITS: u32 = 1024;
+/// conn: bytes of a request for each unit (at least one a request, at most all of them): 64 MiB in all, or one
+/// request that is larger.
+pub const CONN_UNIT_BYTES: usize = 64 << 10;
+/// conn: what a peek holds at least: its answer may be large, and waits in memory for its client.
+pub const CONN_PEEK_UNITS: u32 = 16;
+/// conn: bytes of a request's name, which is echoed and written into wires.
+pub const CONN_RID_BYTES: u64 = 256;
+/// conn: answers are written together up to this many bytes.
+pub const CONN_WRITE_BYTES: usize = 256 << 10;
+/// conn: how long after a failed accept (no file descriptors left) the next is tried.
+pub const CONN_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// conn: how long a client may take to read its last answers when the king hangs up.
+pub const CONN_LINGER: Duration = Duration::from_secs(1);
+/// Worker threads of the runtime: the pier, Raft and the drivers; what blocks has threads of its own.
+pub const RUNTIME_THREADS: usize = 2;
+/// How often the serf saves, unless it is set (`spec/ipc.md` section 10).
+pub const SNAP_TIME: Duration = Duration::from_secs(120);
+/// Operators' connections served at once.
+pub const CONTROL_CONNECTIONS: usize = 16;
+/// How long one of them may last.
+pub const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
+/// What one of them may send, bytes.
+pub const CONTROL_BYTES: u64 = 64 << 10;
+/// The largest answer, bytes.
+pub const CONTROL_ANSWER_BYTES: u64 = 4 << 20;
+/// How long a listener rests after an accept failed (no descriptors left, say).
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,2 +1,7 @@
 //! The `seguro-king` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    seguro_king::cli::main()
+}

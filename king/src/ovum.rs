@@ -14,8 +14,14 @@ pub struct Ovum {
 impl Ovum {
     /// An ovum for `target` (a vane's letter, `ames`, or the empty string for arvo itself), on `wire` below it.
     pub fn new<W: AsRef<str>>(target: &str, wire: impl IntoIterator<Item = W>, card: Noun) -> Ovum {
-        let knots = wire.into_iter().map(|knot| Noun::cord(knot.as_ref())).collect::<Vec<_>>();
-        Ovum { wire: Noun::cell(Noun::cord(target), Noun::list(knots)), card }
+        let knots = wire
+            .into_iter()
+            .map(|knot| Noun::cord(knot.as_ref()))
+            .collect::<Vec<_>>();
+        Ovum {
+            wire: Noun::cell(Noun::cord(target), Noun::list(knots)),
+            card,
+        }
     }
 
     /// `[wire card]`.
@@ -33,7 +39,10 @@ impl Ovum {
     /// The card's tag as text, for messages.
     #[must_use]
     pub fn tag(&self) -> String {
-        self.card.head().and_then(Noun::as_cord).unwrap_or_else(|| "?".to_owned())
+        self.card
+            .head()
+            .and_then(Noun::as_cord)
+            .unwrap_or_else(|| "?".to_owned())
     }
 
     /// The wire as a path, for messages.
@@ -49,7 +58,12 @@ pub fn wire_path(wire: &Noun) -> String {
     let mut path = String::new();
     for knot in wire.iter_list() {
         path.push('/');
-        path.push_str(&knot.ok().and_then(Noun::as_cord).unwrap_or_else(|| "?".to_owned()));
+        path.push_str(
+            &knot
+                .ok()
+                .and_then(Noun::as_cord)
+                .unwrap_or_else(|| "?".to_owned()),
+        );
     }
     if path.is_empty() { "/".to_owned() } else { path }
 }

@@ -1,6 +1,12 @@
 //! What the drivers are told on the command line (`spec/cli.md` section 2), with vere's defaults.
 
-use std::{net::Ipv4Addr, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    net::Ipv4Addr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 /// Settings of the drivers.
 #[derive(Clone, Debug)]
@@ -21,6 +27,8 @@ pub struct DriverSettings {
     pub inject: Vec<PathBuf>,
     /// `-i`: an archive to import.
     pub import: Option<PathBuf>,
+    /// Which of these files this process has injected already: an office that follows another does not do it again.
+    pub injected: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 impl Default for DriverSettings {
@@ -34,6 +42,49 @@ impl Default for DriverSettings {
             behn_allow_blocked: false,
             inject: Vec::new(),
             import: None,
+            injected: Arc::default(),
         }
     }
+}
+
+/// How the serf is run.
+#[derive(Clone, Debug)]
+pub struct SerfSettings {
+    /// Its binary and arguments.
+    pub command: serf_ipc::SerfCommand,
+    /// When a silence becomes a warning, an interrupt, an end.
+    pub deadlines: serf_ipc::Deadlines,
+}
+
+/// How a leader makes sure that it still is one before it answers a read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadMode {
+    /// A quorum acknowledged it within its lease: no round trip, rests on clocks that run at about the same rate.
+    #[default]
+    Lease,
+    /// A quorum confirms it after each read was asked for.
+    Quorum,
+}
+
+/// How the pier runs.
+#[derive(Clone, Debug)]
+pub struct PierSettings {
+    /// The pier's directory.
+    pub pier: PathBuf,
+    /// The serf.
+    pub serf: SerfSettings,
+    /// The drivers.
+    pub drivers: DriverSettings,
+    /// How far the serf may run ahead of the commit.
+    pub run_ahead: crate::pipeline::RunAhead,
+    /// What closes a batch.
+    pub batch: crate::pipeline::BatchLimits,
+    /// How often the serf saves.
+    pub snap_time: Duration,
+    /// How a read is made certain.
+    pub reads: ReadMode,
+    /// How many members a leader wants beside it before a ship that was just booted goes live.
+    pub machines: usize,
+    /// `-x`: leave once the ship is live.
+    pub exit_when_live: bool,
 }

@@ -1,0 +1,303 @@
+//! `boot` and `run`: a member's life, from the arguments to the exit code.
+
+use super::{BootArgs, MemberArgs, RunArgs, machines, serf_binary};
+use crate::{
+    boot::{self, BootInput, BootSequence},
+    clock, console, control_socket, images, limits,
+    pier::{Leave, Pier, PierHandle},
+    pipeline::{BatchLimits, RunAhead},
+    settings::{DriverSettings, PierSettings, ReadMode, SerfSettings},
+};
+use anyhow::{Context, bail, ensure};
+use replog::{Config, Replog, ShipIdentity, Start};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// `boot`: a new ship in a new directory.
+pub(super) fn boot(args: Box<BootArgs>) -> anyhow::Result<u8> {
+    console::init(args.member.log_format, args.member.verbose);
+    let who = boot::fake_ship(&args.fake)?;
+    ensure!(
+        !args.pier.exists(),
+        "tried to create pier {} but it already exists; name a new directory, or `run` that one",
+        args.pier.display()
+    );
+    let (machines, own) = place(&args.member)?;
+    let pill = load_pill(&args.pill)?;
+    let filesystem = args
+        .arvo
+        .as_deref()
+        .map(|dir| {
+            tracing::info!(target: console::TARGET, "boot: preparing filesystem from {}", dir.display());
+            boot::initial_filesystem(dir).with_context(|| format!("the filesystem in {}", dir.display()))
+        })
+        .transpose()?;
+    let serf = serf_binary::command(&args.member, &absolute(&args.pier)?)?;
+    let mut entropy = [0; 64];
+    getrandom::fill(&mut entropy).map_err(|error| anyhow::anyhow!("no entropy from the system: {error}"))?;
+    let sequence = boot::sequence(BootInput {
+        ship: who,
+        fake: true,
+        pill,
+        now: clock::now(),
+        wyrd_now: clock::now(),
+        serf: serf.version,
+        entropy,
+        verbose: args.member.verbose,
+        lite: args.lite,
+        replace_filesystem: filesystem,
+    })?;
+    let genesis = ShipIdentity {
+        who,
+        fake: true,
+        life: sequence.life,
+    };
+    make_pier(&args.pier)?;
+    member(
+        &args.member,
+        &args.pier,
+        serf,
+        machines,
+        own,
+        Start::Found { genesis },
+        Some(sequence),
+    )
+}
+
+/// `run`: a ship that is there, or a new member of its cluster.
+pub(super) fn run(args: Box<RunArgs>) -> anyhow::Result<u8> {
+    console::init(args.member.log_format, args.member.verbose);
+    let (machines, own) = place(&args.member)?;
+    let start = if holds_ship(&args.pier) {
+        Start::Resume
+    } else {
+        ensure!(
+            !machines.is_empty(),
+            "couldn't find pier {}: no ship is there. `boot` makes one; with --machines, `run` joins the ship that runs on the others",
+            args.pier.display()
+        );
+        ensure!(
+            is_vacant(&args.pier)?,
+            "{} is neither a pier nor an empty directory; name an empty or new one for a member that joins",
+            args.pier.display()
+        );
+        make_pier(&args.pier)?;
+        Start::Join
+    };
+    let serf = serf_binary::command(&args.member, &absolute(&args.pier)?)?;
+    member(&args.member, &args.pier, serf, machines, own, start, None)
+}
+
+fn place(args: &MemberArgs) -> anyhow::Result<(Vec<SocketAddr>, Option<SocketAddr>)> {
+    let own = machines::own_address(&args.machines, args.bind, &machines::local_addresses())?;
+    if args.machines.len() == 2 {
+        tracing::warn!(
+            "two machines survive nothing: either one lost stops the ship. Three survive the loss of one"
+        );
+    }
+    Ok((args.machines.clone(), own))
+}
+
+fn load_pill(path: &Path) -> anyhow::Result<boot::Pill> {
+    if path == Path::new("builtin") {
+        return Ok(boot::Pill::parse(&reference_serf::kernel::pill_bytes())?);
+    }
+    Ok(boot::Pill::load(path)?)
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("the path of {}", path.display()))
+}
+
+/// Whether a ship's log is there: vere's of any version, or ours.
+fn holds_ship(pier: &Path) -> bool {
+    let log = pier.join(".urb/log");
+    log.join("data.mdb").exists()
+        || fs::read_dir(&log).is_ok_and(|entries| {
+            entries.flatten().any(|entry| {
+                entry
+                    .file_name()
+                    .to_str()
+                    .is_some_and(|name| name.starts_with("0i"))
+            })
+        })
+}
+
+/// Whether a new member may live there: nothing is there, or only what a member that was joining left.
+fn is_vacant(pier: &Path) -> anyhow::Result<bool> {
+    if !pier.exists() {
+        return Ok(true);
+    }
+    let entries = fs::read_dir(pier).with_context(|| format!("the directory {}", pier.display()))?;
+    Ok(entries.flatten().all(|entry| {
+        entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| [".urb", ".vere.lock", "lost+found"].contains(&name))
+    }))
+}
+
+/// The directories of a pier, for its owner only, as vere makes them.
+fn make_pier(pier: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    for dir in ["", ".urb", ".urb/put", ".urb/get", ".urb/chk"] {
+        let path = pier.join(dir);
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("the directory {} cannot be made", path.display()))?;
+    }
+    Ok(())
+}
+
+fn member(
+    args: &MemberArgs,
+    pier: &Path,
+    serf: serf_ipc::SerfCommand,
+    machines: Vec<SocketAddr>,
+    own: Option<SocketAddr>,
+    start: Start,
+    sequence: Option<BootSequence>,
+) -> anyhow::Result<u8> {
+    let pier = pier
+        .canonicalize()
+        .with_context(|| format!("the pier {}", pier.display()))?;
+    let (log, settings) = configure(args, &pier, serf, machines, own, start)?;
+    tracing::info!(target: console::TARGET, "~");
+    tracing::info!(target: console::TARGET, "seguro {}", env!("CARGO_PKG_VERSION"));
+    tracing::info!(target: console::TARGET, "boot: home is {}", pier.display());
+    make_pier(&pier)?;
+    images::recover(&pier.join(".urb/chk"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(limits::RUNTIME_THREADS)
+        .enable_all()
+        .build()
+        .context("the runtime cannot start")?;
+    let leave = runtime.block_on(live(log, settings, sequence))?;
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match leave.error {
+        None => Ok(leave.code),
+        Some(error) => {
+            tracing::error!("{error}");
+            eprintln!("seguro-king: {error}");
+            Ok(leave.code)
+        }
+    }
+}
+
+fn configure(
+    args: &MemberArgs,
+    pier: &Path,
+    serf: serf_ipc::SerfCommand,
+    machines: Vec<SocketAddr>,
+    own: Option<SocketAddr>,
+    start: Start,
+) -> anyhow::Result<(Config, PierSettings)> {
+    let (&[min, max], &[warn, interrupt, kill]) =
+        (args.election_ms.as_slice(), args.serf_deadlines_s.as_slice())
+    else {
+        bail!("--election-ms takes MIN,MAX and --serf-deadlines-s takes WARN,INTERRUPT,KILL");
+    };
+    ensure!(
+        args.heartbeat_ms > 0 && min > args.heartbeat_ms && max > min,
+        "--heartbeat-ms must be less than the least of --election-ms, and that less than the most"
+    );
+    ensure!(
+        warn < interrupt && interrupt < kill,
+        "--serf-deadlines-s must grow from WARN to INTERRUPT to KILL"
+    );
+    ensure!(
+        args.run_ahead > 0 && args.run_ahead_bytes > 0,
+        "--run-ahead and --run-ahead-bytes must be at least 1"
+    );
+    let settings = PierSettings {
+        pier: pier.to_owned(),
+        drivers: DriverSettings {
+            verbose: args.verbose,
+            no_tty: true,
+            http_ip: args.http_ip,
+            http_port: (args.http_port != 0).then_some(args.http_port),
+            no_conn: args.no_conn,
+            behn_allow_blocked: args.behn_allow_blocked,
+            inject: args.inject.clone(),
+            import: args.import.clone(),
+            ..DriverSettings::default()
+        },
+        run_ahead: RunAhead {
+            events: args.run_ahead,
+            bytes: args.run_ahead_bytes,
+            in_serf: limits::IN_SERF,
+        },
+        batch: BatchLimits::default(),
+        snap_time: args
+            .snap_time
+            .map_or(limits::SNAP_TIME, |minutes| Duration::from_secs(minutes * 60)),
+        reads: match args.reads {
+            super::args::Reads::Lease => ReadMode::Lease,
+            super::args::Reads::Quorum => ReadMode::Quorum,
+        },
+        machines: machines.len(),
+        exit_when_live: args.exit,
+        serf: SerfSettings {
+            deadlines: serf_ipc::Deadlines {
+                warn: Duration::from_secs(warn),
+                interrupt: Duration::from_secs(interrupt),
+                kill: Duration::from_secs(kill),
+            },
+            command: serf,
+        },
+    };
+    let log = Config {
+        pier: pier.to_owned(),
+        machines,
+        own_address: own,
+        start,
+        heartbeat: Duration::from_millis(args.heartbeat_ms),
+        election_timeout_min: Duration::from_millis(min),
+        election_timeout_max: Duration::from_millis(max),
+        vere_version: "3.5".to_owned(),
+        event_log_map_bytes: args.lmdb_map_size,
+        insecure_peers: args.insecure_peers,
+    };
+    Ok((log, settings))
+}
+
+async fn live(
+    config: Config,
+    settings: PierSettings,
+    sequence: Option<BootSequence>,
+) -> anyhow::Result<Leave> {
+    let log = Replog::open(config).await?;
+    let pier_dir = settings.pier.clone();
+    let (pier, handle) = Pier::new(settings, log, sequence);
+    let control = control_socket::serve(&pier_dir, handle.clone())?;
+    let signals = tokio::spawn(pass_signals(handle));
+    let leave = tokio::spawn(pier.run()).await;
+    signals.abort();
+    control.end();
+    leave.context("the pier's task ended by a broken invariant; nothing committed is lost, start again")
+}
+
+/// SIGTERM leaves in order; SIGINT is the ship's `%ctl 'c'`; SIGTSTP ends as in vere, but in order
+/// (`spec/cli.md` section 5).
+async fn pass_signals(handle: PierHandle) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stop = signal(SignalKind::from_raw(nix::sys::signal::Signal::SIGTSTP as i32))?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => handle.exit(0).await,
+            _ = interrupt.recv() => handle.interrupt().await,
+            _ = stop.recv() => {
+                tracing::info!(target: console::TARGET, "[received keyboard stop signal, exiting]");
+                handle.exit(0).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The operator's socket of a running member, `.urb/seguro.sock`: a JSON object a line each way.
+//!
+//! Requests: `{"ask":"status"}`, `{"ask":"save"}` and `{"ask":"roll","keep":2}`. Whoever may write to the pier's directory may ask (mode 0600).
+
+use crate::{
+    limits,
+    pier::{PierHandle, PierStatus},
+};
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, File, Permissions},
+    io::{BufRead, BufReader, Read, Write},
+    os::{
+        fd::AsRawFd,
+        unix::{fs::PermissionsExt, net::UnixStream},
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
+    net::UnixListener,
+    sync::Semaphore,
+};
+
+/// The socket's name below `.urb`.
+const NAME: &str = "seguro.sock";
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "ask")]
+enum Request {
+    Status,
+    Save,
+    Roll { keep: usize },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Answer {
+    Status(Box<PierStatus>),
+    Done,
+    Rolled(u64),
+    Error(String),
+}
+
+/// A socket that is served until it is ended.
+pub struct ControlSocket {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl ControlSocket {
+    /// Stops serving, and removes the socket.
+    pub fn end(self) {
+        self.task.abort();
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A directory that is held open gives its entries a short name, whatever its own: a socket's path may have only 107
+/// bytes.
+struct Short {
+    _held: File,
+    path: PathBuf,
+}
+
+fn short(dir: &Path, name: &str) -> std::io::Result<Short> {
+    let held = File::open(dir)?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", held.as_raw_fd()));
+    Ok(Short { _held: held, path })
+}
+
+/// Serves the operator's socket of `pier`.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub fn serve(pier: &Path, handle: PierHandle) -> anyhow::Result<ControlSocket> {
+    let dir = pier.join(".urb");
+    let path = dir.join(NAME);
+    // The pier's lock is held, so a socket that is there was left by a king that is gone.
+    let _ = fs::remove_file(&path);
+    let short = short(&dir, NAME).with_context(|| format!("the directory {}", dir.display()))?;
+    let listener =
+        UnixListener::bind(&short.path).with_context(|| format!("the control socket {}", path.display()))?;
+    fs::set_permissions(&path, Permissions::from_mode(0o600))
+        .with_context(|| format!("the control socket {}", path.display()))?;
+    let places = Arc::new(Semaphore::new(limits::CONTROL_CONNECTIONS));
+    let task = tokio::spawn(async move {
+        loop {
+            let Ok(place) = places.clone().acquire_owned().await else {
+                return;
+            };
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+                continue;
+            };
+            let handle = handle.clone();
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(limits::CONTROL_PATIENCE, converse(stream, handle)).await;
+                drop(place);
+            });
+        }
+    });
+    Ok(ControlSocket { path, task })
+}
+
+async fn converse(stream: tokio::net::UnixStream, handle: PierHandle) -> std::io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut lines = tokio::io::BufReader::new(read.take(limits::CONTROL_BYTES)).lines();
+    while let Some(line) = lines.next_line().await? {
+        let answer = match serde_json::from_str(&line) {
+            Ok(Request::Status) => match handle.status().await {
+                Some(status) => Answer::Status(Box::new(status)),
+                None => Answer::Error("the pier is leaving".to_owned()),
+            },
+            Ok(Request::Save) => {
+                handle.save().await;
+                Answer::Done
+            }
+            Ok(Request::Roll { keep }) => match handle.roll(keep).await {
+                Ok(event) => Answer::Rolled(event.0),
+                Err(error) => Answer::Error(error),
+            },
+            Err(error) => Answer::Error(format!("not a request: {error}")),
+        };
+        let mut text = serde_json::to_vec(&answer)?;
+        text.push(b'\n');
+        write.write_all(&text).await?;
+    }
+    Ok(())
+}
+
+/// Asks the member that runs on `pier` how it stands.
+///
+/// # Errors
+/// When no member runs there, or it does not answer.
+pub fn ask_status(pier: &Path) -> anyhow::Result<PierStatus> {
+    match ask(pier, &Request::Status)? {
+        Answer::Status(status) => Ok(*status),
+        Answer::Error(error) => bail!("the member on {}: {error}", pier.display()),
+        Answer::Done | Answer::Rolled(_) => bail!("the member on {} answered something else", pier.display()),
+    }
+}
+
+/// Asks the member that runs on `pier` for a snapshot as soon as it may be.
+///
+/// # Errors
+/// When no member runs there, or it does not answer.
+pub fn ask_save(pier: &Path) -> anyhow::Result<()> {
+    match ask(pier, &Request::Save)? {
+        Answer::Error(error) => bail!("the member on {}: {error}", pier.display()),
+        _ => Ok(()),
+    }
+}
+
+/// Asks the member that runs on `pier` for a new epoch, and that only the newest `keep` epochs stay; the new epoch's
+/// number.
+///
+/// # Errors
+/// When no member runs there, or it has no new epoch to make.
+pub fn ask_roll(pier: &Path, keep: usize) -> anyhow::Result<u64> {
+    match ask(pier, &Request::Roll { keep })? {
+        Answer::Rolled(event) => Ok(event),
+        Answer::Error(error) => bail!("the member on {}: {error}", pier.display()),
+        _ => bail!("the member on {} answered something else", pier.display()),
+    }
+}
+
+fn ask(pier: &Path, request: &Request) -> anyhow::Result<Answer> {
+    let dir = pier.join(".urb");
+    let nobody = || {
+        format!(
+            "no member runs on {} (its control socket {} does not answer)",
+            pier.display(),
+            dir.join(NAME).display()
+        )
+    };
+    let short = short(&dir, NAME).with_context(nobody)?;
+    let mut stream = UnixStream::connect(&short.path).with_context(nobody)?;
+    stream.set_read_timeout(Some(limits::CONTROL_PATIENCE))?;
+    let mut text = serde_json::to_vec(request)?;
+    text.push(b'\n');
+    stream.write_all(&text).with_context(nobody)?;
+    let mut line = String::new();
+    BufReader::new(stream.take(limits::CONTROL_ANSWER_BYTES))
+        .read_line(&mut line)
+        .with_context(nobody)?;
+    serde_json::from_str(&line).with_context(|| {
+        format!(
+            "the member on {} gave an answer that this program does not understand",
+            pier.display()
+        )
+    })
+}

@@ -1,0 +1,185 @@
+//! The pier: one task that owns the serf and the office, hears everything, and decides with the pure parts.
+//!
+//! A turn is: hear what happened (the serf, the log, the drivers, an operator), then move what can be moved. Nothing
+//! in a turn waits; what must be waited for (a read of the log, a sync) is a future that the next turn hears.
+
+mod catch_up;
+mod control;
+mod leaving;
+mod office;
+mod saving;
+mod serf;
+mod status;
+mod turn;
+
+pub use control::{Control, PierHandle};
+pub use leaving::Leave;
+pub use status::PierStatus;
+
+use crate::{boot::BootSequence, limits, settings::PierSettings};
+use catch_up::CatchUp;
+use leaving::Leaving;
+use office::Office;
+use replog::{Commit, Replog, Role};
+use saving::Saving;
+use serf::Serf;
+use std::{
+    future::Future,
+    pin::Pin,
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, watch};
+
+/// Something that is waited for outside of a turn.
+type Pending<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
+
+/// Hears a pending future; never ends while there is none.
+async fn hear<T>(pending: &mut Pending<T>) -> T {
+    match pending {
+        Some(future) => {
+            let value = future.await;
+            *pending = None;
+            value
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// One ship on this machine.
+pub struct Pier {
+    settings: PierSettings,
+    log: Replog,
+    serf: Serf,
+    office: Option<Office>,
+    /// The boot sequence of a new ship, until it is in the log.
+    boot: Option<BootSequence>,
+    boot_proposed: bool,
+    catch_up: CatchUp,
+    saving: Saving,
+    leaving: Option<Leaving>,
+    /// A quorum's confirmation that was asked for, and when.
+    confirming: Pending<(Instant, bool)>,
+    role: watch::Receiver<Role>,
+    commits: watch::Receiver<Commit>,
+    commit: Commit,
+    held_back: Option<bool>,
+    /// The last term whose office is over here: it does not begin again, even if the log still thinks so.
+    ended_terms: Option<replog::Term>,
+    control: mpsc::Receiver<Control>,
+    handing_over: Pending<()>,
+    waiting_said: Option<Instant>,
+    started: Instant,
+    offices: u64,
+}
+
+impl Pier {
+    /// A pier over an open log. `boot` is the sequence of a ship that is made now.
+    #[must_use]
+    pub fn new(settings: PierSettings, log: Replog, boot: Option<BootSequence>) -> (Pier, PierHandle) {
+        let (sender, control) = mpsc::channel(limits::CONTROL_QUEUE);
+        let now = Instant::now();
+        let pier = Pier {
+            serf: Serf::new(settings.serf.clone()),
+            office: None,
+            boot,
+            boot_proposed: false,
+            catch_up: CatchUp::default(),
+            saving: Saving::new(settings.snap_time, now),
+            leaving: None,
+            confirming: None,
+            role: log.role(),
+            commits: log.committed(),
+            commit: Commit::default(),
+            held_back: None,
+            ended_terms: None,
+            control,
+            handing_over: None,
+            waiting_said: None,
+            started: now,
+            offices: 0,
+            settings,
+            log,
+        };
+        (pier, PierHandle::new(sender))
+    }
+
+    /// Runs the ship until it is told to leave, or cannot go on.
+    pub async fn run(mut self) -> Leave {
+        let mut fatal = self.log.fatal();
+        let mut installed = self.log.installed();
+        installed.mark_changed();
+        loop {
+            let failed = fatal.borrow_and_update().clone();
+            if let Some(fatal) = failed {
+                return self.stop_at_once(&fatal.message, fatal.exit_code).await;
+            }
+            let now = Instant::now();
+            match self.turn(now).await {
+                Ok(None) => {}
+                Ok(Some(leave)) => return self.finish(leave).await,
+                Err(error) => {
+                    return self
+                        .stop_at_once(&format!("{error:#}"), limits::EXIT_FAILURE)
+                        .await;
+                }
+            }
+            let deadline = tokio::time::Instant::from_std(self.deadline(now));
+            let office = self.office.as_mut();
+            let heard = tokio::select! {
+                biased;
+                plea = self.serf.hear() => Heard::Serf(plea),
+                changed = self.commits.changed() => changed.map_or(Heard::LogGone, |()| Heard::Nothing),
+                changed = self.role.changed() => changed.map_or(Heard::LogGone, |()| Heard::Nothing),
+                message = async { match office { Some(office) => office.message().await, None => std::future::pending().await } } => Heard::Driver(message),
+                read = hear(&mut self.catch_up.reading) => Heard::Read(read),
+                durable = hear(&mut self.saving.syncing) => Heard::Durable(durable),
+                rolled = hear(&mut self.saving.rolling) => Heard::Rolled(rolled),
+                confirmed = hear(&mut self.confirming) => Heard::Confirmed(confirmed),
+                () = hear(&mut self.handing_over) => Heard::Nothing,
+                control = self.control.recv() => Heard::Control(control),
+                changed = installed.changed() => { changed.map_or(Heard::LogGone, |()| Heard::Installed(*installed.borrow_and_update())) }
+                changed = fatal.changed() => changed.map_or(Heard::LogGone, |()| Heard::Nothing),
+                () = tokio::time::sleep_until(deadline) => Heard::Nothing,
+            };
+            if let Err(error) = self.heard(heard).await {
+                return self
+                    .stop_at_once(&format!("{error:#}"), limits::EXIT_FAILURE)
+                    .await;
+            }
+        }
+    }
+
+    /// When the next turn is due even if nothing is heard.
+    fn deadline(&self, now: Instant) -> Instant {
+        let mut next = now + limits::PIER_TICK;
+        let mut sooner = |at: Option<Instant>| {
+            if let Some(at) = at {
+                next = next.min(at);
+            }
+        };
+        sooner(self.serf.deadline());
+        sooner(self.saving.deadline(now));
+        if let Some(office) = &self.office {
+            sooner(office.pipeline.batch_deadline());
+            // A release that waits for a confirmed lease is looked at again soon.
+            if office.pipeline.has_releasable() {
+                sooner(Some(now + Duration::from_millis(5)));
+            }
+        }
+        next.max(now)
+    }
+}
+
+/// What a turn begins with.
+enum Heard {
+    Nothing,
+    LogGone,
+    Serf(Option<serf_ipc::ChildEvent>),
+    Driver(Option<(usize, crate::driver::Message)>),
+    Read(catch_up::ReadResult),
+    Durable(Result<seguro_event::EventNumber, replog::ReadError>),
+    Rolled(Result<seguro_event::EventNumber, replog::RollError>),
+    Confirmed((Instant, bool)),
+    Control(Option<Control>),
+    Installed(Option<replog::InstalledSnapshot>),
+}

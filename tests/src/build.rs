@@ -1,0 +1,34 @@
+//! The program under test, built once a test run.
+
+use anyhow::{Context, ensure};
+use std::{
+    path::PathBuf,
+    process::Command,
+    sync::{Mutex, PoisonError},
+};
+
+/// The `seguro-king` of this workspace, of the profile that the tests have, up to date.
+///
+/// # Errors
+/// When it does not build.
+pub fn king() -> anyhow::Result<PathBuf> {
+    static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = built.as_ref() {
+        return Ok(path.clone());
+    }
+    // Tests run from <target>/<profile>/deps.
+    let own = std::env::current_exe()?;
+    let profile = own.parent().and_then(|deps| deps.parent()).context("the target directory")?;
+    let target = profile.parent().context("the target directory")?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--locked", "-p", "seguro-king", "--bin", "seguro-king", "--target-dir"]).arg(target);
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().context("cargo cannot be run")?;
+    ensure!(status.success(), "seguro-king does not build");
+    let path = profile.join("seguro-king");
+    *built = Some(path.clone());
+    Ok(path)
+}
