@@ -1,5 +1,7 @@
 //! Framing and the session: what each event costs before and behind the serf's pipe.
 
+#![allow(missing_docs, reason = "criterion_group! makes a function without documentation")]
+
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -51,39 +53,51 @@ fn job() -> Noun {
     ]
 }
 
-/// A round of work through a session that runs ahead: jam and frame all writs, then unframe, cue and match the replies.
-/// Per element, this is all that the king spends on an event between its driver and its log.
-fn session(criterion: &mut Criterion) {
-    let ripe = n!["ripe", n![1_u64, 138_u64, 4_u64], 1000_u64, 0x1234_5678_u64];
-    let mut replies = Vec::new();
-    for event in 1001..=1000 + EVENTS {
-        let effect = n![
-            vec!["http-server", "0v1d.8tjvu", "1"],
-            "response",
-            "start",
-            200_u64,
-            (),
-            (),
-            true
-        ];
-        let reply = n!["work", "done", event, 0x1234_5678_u64, vec![effect]];
-        replies.extend(encode(&jam(&reply)));
+/// The answer to an event: one effect, which is the head of an HTTP response.
+fn reply(event: u64) -> Noun {
+    let effect = n![
+        vec!["http-server", "0v1d.8tjvu", "1"],
+        "response",
+        "start",
+        200_u64,
+        (),
+        (),
+        true
+    ];
+    n!["work", "done", event, 0x1234_5678_u64, vec![effect]]
+}
+
+/// A session with a serf at event 1000, and some jobs.
+fn live() -> (Session<u64>, Vec<Noun>) {
+    let mut session = Session::new();
+    let ripe = Plea::from_noun(&n!["ripe", n![1_u64, 138_u64, 4_u64], 1000_u64, 0x1234_5678_u64]);
+    assert!(ripe.is_ok_and(|ripe| session.receive(ripe).is_ok()));
+    (session, (0..EVENTS).map(|_| job()).collect())
+}
+
+/// Jams and frames the jobs.
+fn send((mut session, jobs): (Session<u64>, Vec<Noun>)) -> Session<u64> {
+    for (job, tag) in jobs.into_iter().zip(0..) {
+        assert!(black_box(session.send(Writ::Work { limit_ms: 0, job }, tag)).is_ok());
     }
+    session
+}
+
+/// What a session spends on an event: to send it, and to take in its answer. This is all that the king does between its
+/// drivers and its log, but for the log's own jam.
+fn session(criterion: &mut Criterion) {
+    let replies: Vec<u8> = (1001..=1000 + EVENTS)
+        .flat_map(|event| encode(&jam(&reply(event))))
+        .collect();
     let mut group = criterion.benchmark_group("session");
     group
         .measurement_time(Duration::from_secs(3))
         .throughput(Throughput::Elements(EVENTS));
-    group.bench_function("work", |bencher| {
-        let setup = || {
-            let mut session = Session::new();
-            let woke = Plea::from_noun(&ripe).map(|plea| session.receive(plea));
-            assert!(matches!(woke, Ok(Ok(Incoming::Ripe(_)))));
-            (session, (0..EVENTS).map(|_| job()).collect::<Vec<_>>())
-        };
-        let round = |(mut session, jobs): (Session<u64>, Vec<Noun>)| {
-            for (job, tag) in jobs.into_iter().zip(0..) {
-                assert!(black_box(session.send(Writ::Work { limit_ms: 0, job }, tag)).is_ok());
-            }
+    group.bench_function("send", |bencher| {
+        bencher.iter_batched(live, send, BatchSize::LargeInput)
+    });
+    group.bench_function("receive", |bencher| {
+        let receive = |mut session: Session<u64>| {
             let mut decoder = Decoder::new(1 << 31);
             decoder.feed(&replies);
             while let Ok(Some(body)) = decoder.next_body() {
@@ -94,7 +108,7 @@ fn session(criterion: &mut Criterion) {
             assert_eq!(session.depth(), 0);
             session
         };
-        bencher.iter_batched(setup, round, BatchSize::LargeInput);
+        bencher.iter_batched(|| send(live()), receive, BatchSize::LargeInput);
     });
     group.finish();
 }
