@@ -15,3 +15,4 @@ pub use session::{Incoming, Reply, Session, SessionError};
 pub use watchdog::{Deadlines, Escalation, Watchdog};
 
 pub use noun::{AtPath, CueError, FromNoun, ListIter, Noun, Octs, ShapeError, ToNoun, cue, jam};
+pub use seguro_event::{EventNumber, Mug};
