@@ -84,9 +84,10 @@ impl ConnClient {
     /// Sends an event: `wire` with its target first, and a card.
     ///
     /// # Errors
-    /// When the ship is gone.
-    pub fn send_ovum(&mut self, id: u64, wire: Noun, card: Noun) -> io::Result<()> {
-        self.send(id, "ovum", Noun::cell(wire, card))
+    /// When the ship is gone, or the wire is no cell.
+    pub fn send_ovum(&mut self, id: u64, wire: &Noun, card: Noun) -> io::Result<()> {
+        let Some((target, rest)) = wire.as_cell() else { return Err(io::ErrorKind::InvalidInput.into()) };
+        self.send(id, "ovum", n![target.clone(), rest.clone(), card])
     }
 
     /// The next answer: the request's id, and what was said.

@@ -28,7 +28,7 @@ pub fn init(format: LogFormat, verbose: bool) {
     let default = if verbose {
         "debug,openraft=info"
     } else {
-        "info,openraft=error"
+        "info,openraft=off"
     };
     let filter = EnvFilter::try_from_env("SEGURO_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let structured = tracing_subscriber::fmt::layer()

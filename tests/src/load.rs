@@ -146,7 +146,7 @@ fn converse(
             let (wire, card) = ovum(*next);
             note(*next, Fate::Unknown);
             *next += 1;
-            client.send_ovum(*next - 1, wire, card)?;
+            client.send_ovum(*next - 1, &wire, card)?;
             waiting += 1;
         }
         if waiting == 0 {

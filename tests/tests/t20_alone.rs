@@ -66,7 +66,7 @@ fn peeks_and_refusals_come_through_the_control_socket() -> anyhow::Result<()> {
     let live = client.ask(2, "peel", n!["live", 0u64])?;
     assert_eq!(live, Answer::Other(n![0u64, 0u64]), "yes");
     if reference_kernel() {
-        let done = client.ask(3, "ovum", n![n!["d", "term", "1", 0u64], n!["boom", 0u64]])?;
+        let done = client.ask(3, "ovum", n!["d", n!["term", "1", 0u64], n!["boom", 0u64]])?;
         assert_eq!(done, Answer::Done, "a crash is an event too: the crud in its place");
     }
     Ok(())

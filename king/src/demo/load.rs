@@ -128,7 +128,7 @@ fn converse(
                 let (wire, card) = card.ovum(*next);
                 waiting.insert(*next, Instant::now());
                 seen.sent += 1;
-                client.send_ovum(*next, wire, card)?;
+                client.send_ovum(*next, &wire, card)?;
                 *next += 1;
             }
             if waiting.is_empty() {

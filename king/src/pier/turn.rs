@@ -548,11 +548,12 @@ impl Pier {
         }
     }
 
-    /// Lets this member stand for election only while its serf is near; and in office with a far serf, lets a
-    /// nearer member have it, once in a while.
+    /// Lets this member stand for election only while its serf is near, if others can: an office whose serf has to
+    /// catch up first is a long pause. A serf that is only starting is no reason.
     fn hold_back_if_far(&mut self) {
-        let far =
-            !self.serf.is_awake() || self.commit.event.since(self.serf.event()) > limits::LAG_FOR_OFFICE;
+        let trails = self.serf.is_awake()
+            && self.commit.event.since(self.serf.event()) > limits::LAG_FOR_OFFICE;
+        let far = trails || self.serf.deaths_in_a_row() > 1;
         if self.office.is_none() && self.held_back != Some(far) {
             self.held_back = Some(far);
             self.log.hold_back(far);

@@ -126,6 +126,7 @@ impl Connection {
                 self.input = BytesMut::new();
             }
             let Some(method) = head.method_name() else {
+                drop(self.memory.take());
                 match self.fail(&Failure::BAD_REQUEST, self.asked(&head)).await {
                     Ok(Keeping::KeepAlive) => continue,
                     Ok(Keeping::Close) => break Ending::Clean,

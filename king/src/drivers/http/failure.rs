@@ -1,7 +1,9 @@
 //! The answers that the king gives by itself: their reasons, bodies, and bytes (`spec/drivers.md` section 6).
 
 use super::head::{self, Connection};
-use crate::limits::HTTP_LINGER;
+
+/// Seconds until a client may try again: about what it takes to elect another leader.
+const RETRY_AFTER: &str = "1";
 
 /// An answer that does not come from the kernel.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,10 +66,9 @@ impl Failure {
 
     /// The whole response. The body is left out for HEAD.
     pub(crate) fn bytes(&self, date: &str, wanted: Connection, to_head: bool) -> Vec<u8> {
-        let retry_after = HTTP_LINGER.as_secs().to_string();
         let mut headers = vec![("content-type", "text/plain; charset=utf-8")];
         if self.retry {
-            headers.push(("retry-after", &retry_after));
+            headers.push(("retry-after", RETRY_AFTER));
         }
         let mut bytes = head::Lines {
             status: self.status,

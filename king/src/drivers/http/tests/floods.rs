@@ -99,6 +99,29 @@ fn a_thousand_streams_need_no_thread_each() {
     ship.all_is_quiet(Bounds::default());
 }
 
+#[test]
+fn connections_beyond_the_bound_wait_for_their_turn() {
+    // Each server holds a place for the connection that it waits for.
+    let mut ship = Ship::with(Bounds {
+        connections: 3,
+        ..Bounds::default()
+    });
+    let mut clients = (0..3).map(|_| ship.client()).collect::<Vec<_>>();
+    let accepted = |ship: &Ship| {
+        ship.driver
+            .servers
+            .listening()
+            .iter()
+            .map(|server| server.connections())
+            .sum::<u64>()
+    };
+    until("two are served", || accepted(&ship) == 2);
+    clients[2].get("/third");
+    ship.pier.assert_silent();
+    drop(clients.remove(0));
+    assert_eq!((ship.request().url().as_str(), accepted(&ship)), ("/third", 3));
+}
+
 /// What clients send in the tests below: requests in pieces, whole or not, and noise.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
     let pieces: &[&[u8]] = &[

@@ -138,6 +138,15 @@ fn a_method_that_eyre_does_not_know_is_refused_and_has_no_number() {
     client.send("PATCH / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab");
     let refused = failure("400 bad request", "keep-alive", "bad request");
     assert_eq!(client.head() + &client.read(11), refused);
+    client.send(format!("PATCH / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", 1 << 20));
+    client.send(vec![0; 1 << 20]);
+    assert_eq!(client.head() + &client.read(11), refused);
+    let memory = &ship.driver.servers.shared().memory;
+    assert_eq!(
+        memory.available_permits(),
+        Bounds::default().requests_bytes,
+        "an idle connection holds none"
+    );
     client.get("/");
     assert_eq!(ship.request().wire[2..], ["1", "1"]);
 }
