@@ -202,7 +202,7 @@ fn read_length(reader: &mut BitReader<'_>, window: u64, tag: u32) -> Result<u64,
 fn read_long_length(reader: &mut BitReader<'_>, tag: u32) -> Result<u64, CueError> {
     let at = reader.position();
     reader.skip(u64::from(tag));
-    let mut zeros = 0;
+    let mut zeros = 0u32;
     while reader.left() > 0 && reader.peek() & 1 == 0 {
         reader.skip(1);
         zeros += 1;
@@ -210,7 +210,10 @@ fn read_long_length(reader: &mut BitReader<'_>, tag: u32) -> Result<u64, CueErro
             return Err(CueError::LengthTooLong { at });
         }
     }
-    let low = zeros - 1;
+    // No zeros here is no input here: a length that begins with a one is a short one.
+    let Some(low) = zeros.checked_sub(1) else {
+        return Err(truncated(reader));
+    };
     if reader.left() < u64::from(1 + low) {
         return Err(truncated(reader));
     }
@@ -231,9 +234,19 @@ fn truncated(reader: &BitReader<'_>) -> CueError {
 
 /// Reads an atom of which every bit is there.
 fn read_atom(reader: &mut BitReader<'_>, bits: u64) -> Noun {
-    if bits <= 64 {
-        Noun::atom(reader.take(bits as u32))
-    } else {
-        Noun::from_le_vec(reader.take_bytes(bits))
+    match bits {
+        0..=64 => Noun::atom(reader.take(bits as u32)),
+        65..=192 => {
+            // Dates and most texts, without a detour over the heap.
+            let mut bytes = [0; 24];
+            let mut left = bits as u32;
+            for word in bytes.as_chunks_mut::<8>().0 {
+                let count = left.min(64);
+                *word = reader.take(count).to_le_bytes();
+                left -= count;
+            }
+            Noun::from_le_bytes(&bytes)
+        }
+        _ => Noun::from_le_vec(reader.take_bytes(bits)),
     }
 }

@@ -91,3 +91,30 @@ impl Unifier {
         cell
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use crate::{Noun, cue, jam, n};
+
+    /// Of 400,000 hashes of 32 bits some twenty pairs are equal. Different nouns stay different all the same.
+    #[test]
+    fn different_nouns_with_one_hash() {
+        let mut seen: HashMap<u32, Noun> = HashMap::new();
+        let mut clashes = 0;
+        for value in 0..400_000_u64 {
+            let noun = n![value, n![value, value]];
+            let Some(other) = seen.insert(noun.table_hash(), noun.clone()) else {
+                continue;
+            };
+            assert_ne!(noun, other);
+            // Shared, so that both are entered as equal before they turn out not to be.
+            let pair = n![n![noun, 1u8], n![other, 1u8], noun, other];
+            assert_eq!(cue(&jam(&pair)), Ok(pair.clone()));
+            assert_ne!(n![pair, noun], n![pair, other]);
+            clashes += 1;
+        }
+        assert!(clashes > 0, "the hash does not look like one of 32 random bits");
+    }
+}

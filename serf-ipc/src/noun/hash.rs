@@ -23,21 +23,26 @@ pub(super) fn of_pair(head: u64, tail: u64) -> u32 {
 /// The hash of an atom with these bytes.
 pub(super) fn of_bytes(bytes: &[u8]) -> u32 {
     let [first, second] = *KEY;
+    let mut state = bytes.len() as u64;
+    let mut add = |word: u64| state = fold(state ^ word, first).rotate_left(23);
     let (words, rest) = bytes.as_chunks::<8>();
-    let mut lanes: [u64; LANES] = std::array::from_fn(|lane| second.rotate_left(lane as u32 + 1));
     let (blocks, words) = words.as_chunks::<LANES>();
-    for block in blocks {
-        for (lane, word) in lanes.iter_mut().zip(block) {
-            *lane = fold(*lane ^ u64::from_le_bytes(*word), first);
+    if !blocks.is_empty() {
+        let mut lanes: [u64; LANES] = std::array::from_fn(|lane| second.rotate_left(lane as u32 + 1));
+        for block in blocks {
+            for (lane, word) in lanes.iter_mut().zip(block) {
+                *lane = fold(*lane ^ u64::from_le_bytes(*word), first);
+            }
         }
+        lanes.into_iter().for_each(&mut add);
     }
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
-    let mut state = bytes.len() as u64;
-    let rest = words.iter().chain([&last]).map(|word| u64::from_le_bytes(*word));
-    for word in lanes.into_iter().chain(rest) {
-        state = fold(state ^ word, first).rotate_left(23);
-    }
+    words
+        .iter()
+        .chain([&last])
+        .map(|word| u64::from_le_bytes(*word))
+        .for_each(&mut add);
     of_pair(state, bytes.len() as u64)
 }
 
