@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 /// Evaluations that may wait for another one's product. The C serf's stack is its loom, and a computation that fills it
-/// bails with `%meme`; at 48 bytes a frame this is 200 MB, far beyond what the kernels that run here need.
-pub(crate) const STACK_FRAMES: usize = 1 << 22;
+/// bails with `%meme`; here it is 48 MB at most, far beyond what the kernels that run here need.
+pub(crate) const STACK_FRAMES: usize = 1 << 20;
 
 /// Steps of the machine between two looks at the signals and the time limit: some hundred microseconds.
 pub(crate) const POLL_STEPS: u32 = 1 << 13;

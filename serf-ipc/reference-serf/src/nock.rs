@@ -407,7 +407,7 @@ impl Machine<'_> {
             Frame::IsCell => Ok(is_cell(&product)),
             Frame::Increment => Ok(Step::Product(increment(&product).ok_or(Mote::Exit)?)),
             Frame::SameFirst { subject, second } => self.same(subject, product, &second),
-            Frame::SameSecond { first } => Ok(Step::Product(Noun::loob(first == product))),
+            Frame::SameSecond { first } => Ok(Step::Product(Noun::loob(equal(&first, &product)))),
             Frame::If { subject, branches } => choose(subject, &branches, &product),
             Frame::Compose { formula } => Ok(Step::Eval(product, formula)),
             Frame::Push { subject, formula } => Ok(Step::Eval(Noun::cell(product, subject), formula)),
@@ -460,7 +460,7 @@ impl Machine<'_> {
 
     fn same(&mut self, subject: Noun, first: Noun, second: &Noun) -> Result<Step, Mote> {
         match leaf(&subject, second) {
-            Some(second) => Ok(Step::Product(Noun::loob(first == second))),
+            Some(second) => Ok(Step::Product(Noun::loob(equal(&first, &second)))),
             None => self.await_product(Frame::SameSecond { first }, subject, second),
         }
     }
@@ -505,6 +505,14 @@ fn leaf(subject: &Noun, formula: &Noun) -> Option<Noun> {
         0 => subject.slot(argument.as_u64()?).cloned(),
         1 => Some(argument.clone()),
         _ => None,
+    }
+}
+
+/// Whether two nouns are equal. Most operands are small atoms, for which that is known at once.
+fn equal(first: &Noun, second: &Noun) -> bool {
+    match (first.as_u64(), second.as_u64()) {
+        (None, None) => first == second,
+        (first, second) => first == second,
     }
 }
 

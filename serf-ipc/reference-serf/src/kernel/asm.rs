@@ -152,7 +152,7 @@ pub(crate) enum Exp {
     Compose(Box<Exp>, Noun),
     Kick(u64, Box<Exp>),
     Slam(Box<Exp>, Box<Exp>),
-    Lookup(Box<Exp>, Box<Exp>),
+    Nock(Box<Exp>, Box<Exp>),
     Hint(&'static str, Box<Exp>, Box<Exp>),
     Crash,
 }
@@ -259,7 +259,12 @@ pub(crate) fn slam(gate: Exp, sample: Exp) -> Exp {
 
 /// The part of `tree` at an axis known only when it runs.
 pub(crate) fn lookup(tree: Exp, axis: Exp) -> Exp {
-    Exp::Lookup(Box::new(tree), Box::new(axis))
+    nock(tree, tuple([c(0_u64), axis]))
+}
+
+/// The product of a formula known only when it runs.
+pub(crate) fn nock(subject: Exp, formula: Exp) -> Exp {
+    Exp::Nock(Box::new(subject), Box::new(formula))
 }
 
 /// `body` under the dynamic hint `tag`, whose clue is computed.
@@ -342,7 +347,7 @@ impl Exp {
                     gate.compile(scope)
                 ]
             }
-            Exp::Lookup(tree, axis) => n![2_u64, tree.compile(scope), n![1_u64, 0_u64], axis.compile(scope)],
+            Exp::Nock(subject, formula) => n![2_u64, subject.compile(scope), formula.compile(scope)],
             Exp::Hint(tag, clue, body) => n![11_u64, n![*tag, clue.compile(scope)], body.compile(scope)],
             Exp::Crash => n![0_u64, 0_u64],
         }

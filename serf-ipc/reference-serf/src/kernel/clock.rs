@@ -24,7 +24,6 @@ const SECONDS_BITS: u32 = 34;
 
 /// For a date from 1970 on: the seconds since then, as a [`number`].
 pub(crate) fn unix_seconds() -> Function {
-    let automata = Noun::list((0..SECONDS_BITS).rev().map(automaton));
     let bit = lookup(head(v("automata")), v("date"));
     let step = again(
         "bit",
@@ -36,33 +35,52 @@ pub(crate) fn unix_seconds() -> Function {
         looped(
             "bit",
             "[automata seconds]",
-            tuple([c(automata), c(number(0))]),
+            tuple([c(automata()), c(number(0))]),
             body,
         ),
     )
 }
 
-/// The automaton whose product at a date is bit `bit` of the seconds since 1970.
-fn automaton(bit: u32) -> Noun {
-    let epoch = EPOCH >> bit & 1 == 1;
-    let here = Noun::cell(borrow(bit, epoch), borrow(bit, !epoch));
-    skip(LEADING_BIT - 1 - bit, here)
+/// The automata for all bits, the highest first.
+fn automata() -> Noun {
+    let [borrow, no_borrow] = borrows();
+    Noun::list((0..SECONDS_BITS).rev().map(|bit| {
+        // This bit of the date, less the epoch's, less the borrow.
+        let (zero, one) = match EPOCH >> bit & 1 {
+            0 => (&borrow, &no_borrow),
+            _ => (&no_borrow, &borrow),
+        };
+        let below = bit as usize;
+        let here = Noun::cell(zero[below].clone(), one[below].clone());
+        skips(here, LEADING_BIT - 1 - bit).remove((LEADING_BIT - 1 - bit) as usize)
+    }))
 }
 
-/// The automaton that reads the seconds' lowest `bits` bits, and the fraction, and tells whether they are less than the
-/// epoch's; or the opposite, when `inverted`.
-fn borrow(bits: u32, inverted: bool) -> Noun {
-    let decided = |less: bool, left| skip(left + FRACTION_BITS, Noun::atom(u64::from(less != inverted)));
-    // From the last bit up: nothing read and nothing unequal is "not less".
-    (0..bits).fold(decided(false, 0), |equal, bit| match EPOCH >> bit & 1 {
-        0 => Noun::cell(equal, decided(false, bit)),
-        _ => Noun::cell(decided(true, bit), equal),
+/// For each number of bits: the automaton that reads the lowest so many of the seconds, and the fraction, and tells whether
+/// they are less than the epoch's; and the one that tells the opposite.
+fn borrows() -> [Vec<Noun>; 2] {
+    let decided = [0, 1].map(|answer| skips(Noun::atom(answer), SECONDS_BITS + FRACTION_BITS));
+    [1, 0].map(|yes: usize| {
+        let (less, not_less) = (&decided[yes], &decided[1 - yes]);
+        // From the last bit up: where nothing is unequal, it is not less.
+        let mut borrows = vec![not_less[FRACTION_BITS as usize].clone()];
+        for bit in 0..SECONDS_BITS as usize {
+            let (equal, left) = (borrows[bit].clone(), bit + FRACTION_BITS as usize);
+            borrows.push(match EPOCH >> bit & 1 {
+                0 => Noun::cell(equal, not_less[left].clone()),
+                _ => Noun::cell(less[left].clone(), equal),
+            });
+        }
+        borrows
     })
 }
 
-/// The automaton that reads `bits` bits whatever they are, and goes on with `next`.
-fn skip(bits: u32, next: Noun) -> Noun {
-    (0..bits).fold(next, |next, _| Noun::cell(next.clone(), next))
+/// The automata that read 0 to `bits` bits, whatever they are, and go on with `next`.
+fn skips(next: Noun, bits: u32) -> Vec<Noun> {
+    let skip = |next: &Noun| Some(Noun::cell(next.clone(), next.clone()));
+    std::iter::successors(Some(next), skip)
+        .take(bits as usize + 1)
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,53 @@
-//! A small kernel for demonstrations and tests, assembled as Nock by this crate. TODO table
+//! A small kernel for demonstrations and tests, assembled as Nock by this crate.
+//!
+//! It runs under the reference serf and under vere's alike, with the same mugs, and needs no jets: counting is done in
+//! decimal, texts go out in pieces, dates are read by walking a tree with the date as its axis.
+//!
+//! # Events
+//!
+//! Every event that does not crash is counted, from the lifecycle's two items on, so that the count is the king's event
+//! number. Wires are given as an event has them, with their target; effects go to the wire without it unless said
+//! otherwise.
+//!
+//! | wire | card | what happens |
+//! | --- | --- | --- |
+//! | any | `[%echo data]` | the effect `[wire %echo data]`, with the whole wire |
+//! | any | `[%emit effects]` | these effects, a list of `[wire tag data]`; crashes if it is none |
+//! | any | `[%hold data]` | kept in the state, so that it grows |
+//! | any | `[%drop ~]` | all that is held is forgotten |
+//! | any | `[%slog priority tank]` | a print through the king |
+//! | any | `[%spin n]` | counts to `n`, some million a second; for ever if `n` is a cell |
+//! | any | `[%deep n]` | recurses to depth `n`: `%meme` if that is too deep |
+//! | any | `[%nock subject formula]` | the effect `[wire %nock product]`, with the whole wire |
+//! | any | `[%boom ~]` | crashes: `%exit` with a line of trace, and a `%swap` |
+//! | any | `[%doom ~]` | crashes, and so does the record of the crash: a `%bail` with two goofs |
+//! | `/b/behn/sev` | `[%born ~]` | `[%doze ~ date]`: the deadline, or now if there is none |
+//! | any | `[%wait date]` | the deadline is set: `[%doze ~ date]` to behn |
+//! | any | `[%rest ~]` | the deadline is cleared: `[%doze ~]` to behn |
+//! | any | `[%wake ~]` | the wake is counted and the deadline cleared: `[%doze ~]` to behn |
+//! | `/e/http-server/sev` | `[%born ~]` | `[%set-config ~ & \| \|]`: HTTP behind a proxy. Open streams are forgotten |
+//! | `/e/http-server/sev/conn/seq` | `[%request ..]`, `[%request-local ..]` | `[%response ..]`, see below |
+//! | `/e/http-server/sev/conn/seq` | `[%cancel-request ~]` | the stream there is forgotten |
+//! | `/c/boat` | `[%boat ~]` | `[%hill ~]`: no mounts |
+//! | `/arvo` with target `%$` | `[%crud goof ovum]` | accepted; an HTTP request that crashed is answered with 500 |
+//! | any | any other (`%wyrd`, `%wack`, `%verb`, `%whom`, `%boot`, `%park`, `%into`, ..) | accepted silently |
+//!
+//! # Pages
+//!
+//! | method and path | what |
+//! | --- | --- |
+//! | GET, HEAD `/` | a page with the event's number, its time and a counter |
+//! | GET, HEAD `/text` | the same as three lines: `event 12`, `time 1767225600` (seconds since 1970), `counter 3` |
+//! | POST `/`, POST `/text` | raises the counter first, and tells all streams |
+//! | GET `/events` | a stream (SSE) of the counter's values, never finished |
+//! | POST `/boom` | crashes |
+//! | all else | 404, or 405 for another method on `/` and `/text` |
+//!
+//! # Peeks
+//!
+//! The last parts of the paths: `/count` (events), `/counter`, `/wakes`, `/deadline` (a unit), `/now` (the last event's
+//! date), `/blobs` and `/listeners` (lists) have mark `%noun`; `/whey` is the memory profile with mark `%mass`; `/crash`
+//! crashes. All others, such as `/boot`, are `~`.
 
 mod asm;
 mod clock;

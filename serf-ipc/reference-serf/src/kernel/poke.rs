@@ -2,7 +2,7 @@
 
 use super::asm::{
     Exp, Function, again, and, c, crash, eq, head, hint, iff, inc, is_cell, is_null, let_in, list, looped,
-    or, some, switch, tail, tuple, v,
+    nock, or, some, switch, tail, tuple, v,
 };
 use super::decimal::bump;
 use super::state::{state_shape, with};
@@ -37,7 +37,7 @@ fn effects(effects: Exp) -> Exp {
 fn cards() -> Exp {
     let request = || let_in("wire", tail(v("wire")), web::request());
     let cards = vec![
-        ("echo", effects(list([tuple([v("wire"), c("echo"), v("data")])]))),
+        ("echo", back("echo", v("data"))),
         ("wake", wake()),
         ("request", request()),
         ("request-local", request()),
@@ -46,25 +46,14 @@ fn cards() -> Exp {
             let_in("wire", tail(v("wire")), web::cancelled()),
         ),
         ("born", born()),
-        (
-            "wait",
-            tuple([doze(some(v("data"))), with(vec![("deadline", some(v("data")))])]),
-        ),
-        (
-            "rest",
-            tuple([doze(c(0_u64)), with(vec![("deadline", c(0_u64))])]),
-        ),
-        (
-            "boat",
-            effects(list([tuple([tail(v("wire")), c("hill"), c(0_u64)])])),
-        ),
+        ("wait", wait()),
+        ("rest", rest()),
+        ("boat", boat()),
         ("emit", let_in("_", well_formed(v("data")), effects(v("data")))),
         ("slog", hint("slog", v("data"), effects(c(0_u64)))),
-        (
-            "hold",
-            tuple([c(0_u64), with(vec![("blobs", tuple([v("data"), v("blobs")]))])]),
-        ),
-        ("drop", tuple([c(0_u64), with(vec![("blobs", c(0_u64))])])),
+        ("nock", back("nock", nock(head(v("data")), tail(v("data"))))),
+        ("hold", held(tuple([v("data"), v("blobs")]))),
+        ("drop", held(c(0_u64))),
         ("spin", let_in("_", spin(), effects(c(0_u64)))),
         ("deep", let_in("_", deep(), effects(c(0_u64)))),
         ("boom", crash("a %boom card")),
@@ -72,6 +61,21 @@ fn cards() -> Exp {
         ("crud", crud()),
     ];
     switch("tag", cards, effects(c(0_u64)))
+}
+
+/// One effect that goes back where the event came from.
+fn back(tag: &'static str, data: Exp) -> Exp {
+    effects(list([tuple([v("wire"), c(tag), data])]))
+}
+
+/// The state holds these blobs from now on.
+fn held(blobs: Exp) -> Exp {
+    tuple([c(0_u64), with(vec![("blobs", blobs)])])
+}
+
+/// The driver of mounts is live when it has been told that there are none.
+fn boat() -> Exp {
+    effects(list([tuple([tail(v("wire")), c("hill"), c(0_u64)])]))
 }
 
 /// A driver begins, or begins anew after a restart: its king has forgotten all it was told.
@@ -88,6 +92,17 @@ fn born() -> Exp {
         head(tail(v("wire"))),
         switch("driver", drivers, effects(c(0_u64))),
     )
+}
+
+/// The deadline is the date that came with the event.
+fn wait() -> Exp {
+    let date = || some(v("data"));
+    tuple([doze(date()), with(vec![("deadline", date())])])
+}
+
+/// There is no deadline any more.
+fn rest() -> Exp {
+    tuple([doze(c(0_u64)), with(vec![("deadline", c(0_u64))])])
 }
 
 /// A timer fired. There is one deadline at most, so nothing is left to wait for.
@@ -107,12 +122,13 @@ fn doze(date: Exp) -> Exp {
 /// here too.
 fn crud() -> Exp {
     let is_request = or(eq(v("tag"), c("request")), eq(v("tag"), c("request-local")));
+    let can_answer = and(is_cell(v("wire")), is_request);
     let answer = let_in("wire", tail(v("wire")), effects(web::crashed()));
     let known = let_in(
         "[wire tag _]",
         v("event"),
         iff(
-            is_request,
+            can_answer,
             answer,
             iff(
                 eq(v("tag"), c("doom")),
