@@ -231,6 +231,9 @@ enum Frame {
     Traced,
 }
 
+/// [`STACK_FRAMES`] says how much memory the stack may take.
+const _: () = assert!(size_of::<Frame>() <= 48);
+
 /// What comes next: an evaluation, or a product for the frame on top.
 enum Step {
     Eval(Noun, Noun),
