@@ -1,5 +1,10 @@
 //! jam, cue and mug: the small nouns of every event, a noun of 5 MB, and the list 1..1,000,000.
 
+#![allow(
+    missing_docs,
+    reason = "criterion_group! makes a function without documentation"
+)]
+
 use std::hint::black_box;
 use std::time::Duration;
 
