@@ -13,7 +13,7 @@
 //! asks the next leader, and does not repeat an event blindly.
 //!
 //! Requests of one connection are worked on at once and answered as they complete. What a connection may have
-//! unanswered is bounded ([`limits::CONN_UNITS`](crate::limits::CONN_UNITS)): beyond it, and while the client does not
+//! unanswered is bounded ([`limits::CONN_UNITS`]): beyond it, and while the client does not
 //! read its answers, it is not read.
 //!
 //! Differences from vere, on purpose: what makes the C king abort (a tag that is a cell, an event without a proper wire
