@@ -81,8 +81,11 @@ pub(crate) const RAFT_LOG_MAP_BYTES: usize = 512 * MIB;
 /// the log reuses its pages, so that it seldom grows past them.
 pub(crate) const RAFT_LOG_PREWRITTEN_BYTES: usize = 16 * MIB;
 
-/// Commands that wait for the Raft log's thread. openraft pipelines appends, so this is its depth.
-pub(crate) const RAFT_LOG_COMMANDS: usize = 4096;
+/// Appends that wait for the Raft log's thread: openraft pipelines them, so this is its depth.
+pub(crate) const RAFT_LOG_APPENDS: usize = 2048;
+
+/// Other commands that wait for it, beside appends: a vote, a truncation or a purge, a close. openraft waits for each.
+pub(crate) const RAFT_LOG_COMMANDS: usize = 8;
 
 /// Bytes of entries that wait for the Raft log's thread; an append waits beyond. A single larger append passes.
 pub(crate) const RAFT_LOG_PENDING_BYTES: usize = 64 * MIB;
@@ -98,6 +101,9 @@ pub(crate) const RAFT_LOG_READ_BYTES: usize = 4 * MIB;
 
 /// Entries purged in one transaction: a million at once blocks for half a second, these about a millisecond.
 pub(crate) const PURGE_SLICE: u64 = 1024;
+
+/// Bytes purged in one transaction: LMDB keeps a number in memory for every page that becomes free. One larger entry passes.
+pub(crate) const PURGE_SLICE_BYTES: usize = 64 * MIB;
 
 /// Entries that await purging before a slice is taken even though appends wait.
 pub(crate) const PURGE_BACKLOG: u64 = 64 * 1024;

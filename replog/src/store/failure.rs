@@ -122,6 +122,34 @@ pub(crate) fn kind_of_heed(error: &heed::Error) -> FailureKind {
     }
 }
 
+/// What is left of a disk, or of a file size limit, when a write that failed for no stated reason counts as one for
+/// lack of room: LMDB reports a short write, which is what a disk that fills gives first, as an I/O error.
+const LITTLE: u64 = 2 * 1024 * 1024;
+
+/// Whether there is next to no room for the files in a directory.
+fn is_full(directory: &Path) -> bool {
+    use nix::sys::{
+        resource::{Resource, getrlimit},
+        statvfs::statvfs,
+    };
+    let free = statvfs(directory).map_or(u64::MAX, |fs| {
+        fs.blocks_available() as u64 * fs.fragment_size() as u64
+    });
+    let limit = getrlimit(Resource::RLIMIT_FSIZE).map_or(u64::MAX, |(soft, _)| soft);
+    let largest = std::fs::read_dir(directory)
+        .map(|files| {
+            files
+                .flatten()
+                .filter_map(|file| file.metadata().ok())
+                .map(|data| data.len())
+                .max()
+        })
+        .ok()
+        .flatten()
+        .unwrap_or(0);
+    free < LITTLE || largest.saturating_add(LITTLE) > limit
+}
+
 /// Tells the process that a store has failed. Shared by a member's stores; the first failure stays.
 #[derive(Clone, Debug)]
 pub(crate) struct Alarm(watch::Sender<Option<StoreFailed>>);
@@ -185,11 +213,15 @@ impl Health {
         kind: FailureKind,
     ) -> StoreFailed {
         let failure = self.failed.get_or_init(|| StoreFailed {
+            kind: if kind == FailureKind::Io && is_full(&self.path) {
+                FailureKind::DiskFull
+            } else {
+                kind
+            },
             store: self.store,
             what: what.into(),
             path: self.path.clone(),
             cause: cause.to_string(),
-            kind,
         });
         self.alarm.raise(failure);
         failure.clone()

@@ -9,8 +9,10 @@ pub(crate) mod failure;
 pub(crate) mod fault;
 pub(crate) mod files;
 mod lmdb;
-
+pub(crate) mod raft_log;
 mod sealed;
+#[cfg(test)]
+mod torn;
 
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -36,4 +38,17 @@ fn read_lock<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 )]
 fn write_lock<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().expect("no panic while a store's lock was held")
+}
+
+/// A directory for tests that copy files instead of pulling the plug: in memory, where syncs are free, if there is such
+/// a place.
+#[cfg(test)]
+fn fast_dir() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    }
+    .expect("a temporary directory")
 }

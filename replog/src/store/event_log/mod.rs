@@ -52,7 +52,9 @@ use super::{
 };
 use crate::{
     errors::{ReadError, RollError},
-    limits::{EVENT_LOG_GROUP_BYTES, EVENT_LOG_PENDING_BYTES, KIB, MIN_MAP_BYTES, READ_EVENTS},
+    limits::{
+        APPLIED_BYTES, EVENT_LOG_GROUP_BYTES, EVENT_LOG_PENDING_BYTES, KIB, MIN_MAP_BYTES, READ_EVENTS,
+    },
     types::{Event, ShipIdentity},
 };
 use bytes::Bytes;
@@ -216,6 +218,7 @@ impl EventLog {
         if !shared.adopted.load(Ordering::Acquire) {
             return Err(AppendError::NotAdopted);
         }
+        assert!(raft.len() <= APPLIED_BYTES, "the raft layer's record is small");
         let permits = permits(events.iter().map(value::length).sum());
         match shared.room.acquire_many(permits as u32).await {
             Ok(taken) => taken.forget(),
@@ -444,9 +447,10 @@ impl Shared {
     fn is_held(&self, number: EventNumber) -> Result<(), ReadError> {
         match read_lock(&self.epochs).keys().next() {
             None => Err(self.unreadable()),
-            Some(start) if number <= *start => {
-                Err(ReadError::Chopped { event: number, first: start.next() })
-            }
+            Some(start) if number <= *start => Err(ReadError::Chopped {
+                event: number,
+                first: start.next(),
+            }),
             Some(_) => Ok(()),
         }
     }

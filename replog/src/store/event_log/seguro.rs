@@ -77,7 +77,10 @@ fn unseal(key: &'static str, record: &[u8]) -> Result<Bytes, SeguroError> {
 
 /// A record whose body is not what its key says.
 fn damaged(key: &'static str) -> SeguroError {
-    SeguroError { key, source: SealError::Damaged }
+    SeguroError {
+        key,
+        source: SealError::Damaged,
+    }
 }
 
 fn write_hash(hash: &LogHash, out: &mut Vec<u8>) {
@@ -150,8 +153,7 @@ pub(super) fn decode_images(record: &[u8]) -> Result<Vec<EpochFile>, SeguroError
         if name_length > body.len() {
             return Err(damaged(KEY));
         }
-        let name =
-            String::from_utf8(body.split_to(name_length).to_vec()).map_err(|_| damaged(KEY))?;
+        let name = String::from_utf8(body.split_to(name_length).to_vec()).map_err(|_| damaged(KEY))?;
         files.push(EpochFile { name, length, crc });
     }
     if body.is_empty() {
@@ -263,10 +265,17 @@ mod tests {
 
     #[test]
     fn a_body_that_is_cut_is_noticed() {
-        let applied = encode_applied(&Applied { hash: hash(), raft: Bytes::new() });
+        let applied = encode_applied(&Applied {
+            hash: hash(),
+            raft: Bytes::new(),
+        });
         decode_applied(&seal(&applied[8..applied.len() - 1])).unwrap_err();
         decode_base(&seal(&[encode_base(&hash())[8..].to_vec(), vec![0]].concat())).unwrap_err();
-        let files = vec![EpochFile { name: "north.bin".into(), length: 1, crc: 7 }];
+        let files = vec![EpochFile {
+            name: "north.bin".into(),
+            length: 1,
+            crc: 7,
+        }];
         let images = encode_images(&files);
         for cut in 9..images.len() {
             decode_images(&seal(&images[8..cut])).unwrap_err();

@@ -520,9 +520,9 @@ fn read_head(dir: &Path) -> Result<Option<SnapshotHead>, FileError> {
     let Some(bytes) = files::read_small(&dir.join(HEAD), HEAD_BYTES)? else {
         return Ok(None);
     };
-    Ok(seguro::unseal("head", &bytes)
+    Ok(sealed::unseal(&bytes)
         .ok()
-        .and_then(|body| codec::decode("a snapshot's head", &body).ok()))
+        .and_then(|body| codec::decode("a snapshot's head", body).ok()))
 }
 
 impl CompleteEpoch {

@@ -165,7 +165,7 @@ async fn tell(
     promised: Promised,
     story: impl AsyncFn(&PierLock, EventLogOptions, &Mutex<Promised>) -> Result<(), String>,
 ) -> bool {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::store::fast_dir();
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
     if prepare.exists() {
         copy_pier(prepare, &from);

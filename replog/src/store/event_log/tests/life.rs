@@ -131,13 +131,19 @@ async fn t20_applying_waits_for_a_slow_disk() {
     let pier = PierLock::acquire(dir.path()).unwrap();
     let (open, gate) = std::sync::mpsc::channel();
     open.send(()).unwrap();
-    let log = EventLog::create(&pier, &SHIP, options_with(Arc::new(Gate(Mutex::new(gate))))).unwrap();
+    let options = EventLogOptions {
+        map_bytes: 4 * MIN_MAP_BYTES,
+        ..options_with(Arc::new(Gate(Mutex::new(gate))))
+    };
+    let log = EventLog::create(&pier, &SHIP, options).unwrap();
     let big = |n| sized(n, EVENT_LOG_PENDING_BYTES / 4 * 3);
     log.append(&[big(1)], raft(1)).await.unwrap();
     let second = [big(2)];
     let waiting = log.append(&second, raft(2));
     tokio::pin!(waiting);
-    tokio::time::timeout(Duration::from_millis(100), &mut waiting).await.expect_err("no room for a second");
+    tokio::time::timeout(Duration::from_millis(100), &mut waiting)
+        .await
+        .expect_err("no room for a second");
     drop(open);
     waiting.await.unwrap();
     log.make_durable(EventNumber(2)).await.unwrap();

@@ -4,6 +4,7 @@ mod crash;
 mod epochs;
 mod life;
 mod opening;
+mod power;
 mod transfer;
 
 use super::*;
@@ -37,7 +38,7 @@ fn options_with(faults: Arc<dyn Faults>) -> EventLogOptions {
 
 /// A new pier, locked, with an empty log.
 fn new_pier() -> (TempDir, PierLock, EventLog) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::store::fast_dir();
     let lock = PierLock::acquire(dir.path()).unwrap();
     let log = EventLog::create(&lock, &SHIP, options()).unwrap();
     (dir, lock, log)

@@ -1,0 +1,408 @@
+//! Appending, voting, truncating, purging, opening again.
+
+use super::*;
+use crate::{
+    limits::{PURGE_SLICE, RAFT_LOG_READ_BYTES},
+    store::{failure::EXIT_IO, fault::Step},
+};
+use futures::StreamExt;
+use openraft::type_config::TypeConfigExt;
+use std::time::Duration;
+
+fn id(term: u64, index: u64) -> Option<LogId> {
+    Some(log_id(Term(term), index))
+}
+
+#[tokio::test]
+async fn t10_what_is_appended_is_read_and_kept() {
+    let (dir, mut log) = new_log();
+    assert_eq!(ends(&log).await, (None, None));
+    append(&mut log, entries(1, 0..3)).await;
+    append(&mut log, vec![Entry::new(log_id(Term(2), 3), Payload::Blank)]).await;
+    let all = [
+        entries(1, 0..3),
+        vec![Entry::new(log_id(Term(2), 3), Payload::Blank)],
+    ]
+    .concat();
+    assert_eq!(read(&log, ..).await, all);
+    log.close().await.unwrap();
+    let log = open(&dir);
+    assert_eq!(read(&log, ..).await, all);
+    assert_eq!(read(&log, 1..=2).await, all[1..=2]);
+    assert_eq!(read(&log, 2..99).await, all[2..]);
+    assert_eq!(ends(&log).await, (None, id(2, 3)));
+}
+
+/// Stops the writer before a commit until it is let go.
+#[derive(Debug)]
+struct Gate(Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl Faults for Gate {
+    fn at(&self, step: Step, _path: &Path) -> io::Result<()> {
+        if step == Step::Commit {
+            // An error means that the gate is open for good.
+            let _ = lock(&self.0).recv();
+        }
+        Ok(())
+    }
+}
+
+fn gated() -> (TempDir, RaftLog, std::sync::mpsc::Sender<()>) {
+    let dir = tempfile::tempdir().unwrap();
+    let (let_go, gate) = std::sync::mpsc::channel();
+    let_go.send(()).unwrap();
+    let options = RaftLogOptions {
+        faults: Arc::new(Gate(Mutex::new(gate))),
+        ..options()
+    };
+    let log = RaftLog::open_in(dir.path(), MEMBER, options).unwrap();
+    (dir, log, let_go)
+}
+
+#[tokio::test]
+async fn t11_entries_are_readable_before_they_are_on_disk_and_acknowledged_after() {
+    let (_dir, mut log, let_go) = gated();
+    let (flushed, mut waiting) = TypeConfig::oneshot();
+    log.append(entries(1, 0..3), IOFlushed::signal(flushed))
+        .await
+        .unwrap();
+    assert_eq!(read(&log, ..).await, entries(1, 0..3));
+    assert_eq!(ends(&log).await, (None, id(1, 2)));
+    tokio::time::timeout(Duration::from_millis(50), &mut waiting)
+        .await
+        .expect_err("it is not on disk");
+    let_go.send(()).unwrap();
+    waiting.await.unwrap().unwrap();
+    drop(let_go);
+}
+
+#[tokio::test]
+async fn t12_what_collects_during_a_sync_goes_in_one_transaction() {
+    let (dir, mut log, let_go) = gated();
+    let mut waiting = Vec::new();
+    for index in 0..50 {
+        let (flushed, wait) = TypeConfig::oneshot();
+        log.append([entry(1, index)], IOFlushed::signal(flushed))
+            .await
+            .unwrap();
+        waiting.push(wait);
+    }
+    // One transaction is at the gate; all that came after it is let through by one more.
+    let_go.send(()).unwrap();
+    waiting.remove(0).await.unwrap().unwrap();
+    let_go.send(()).unwrap();
+    for wait in waiting {
+        wait.await.unwrap().unwrap();
+    }
+    drop(let_go);
+    log.close().await.unwrap();
+    assert_eq!(read(&open(&dir), ..).await, entries(1, 0..50));
+}
+
+#[tokio::test]
+async fn t13_appending_waits_for_a_slow_disk() {
+    let (_dir, mut log, let_go) = gated();
+    let big = |index| sized(1, index, RAFT_LOG_PENDING_BYTES / 4 * 3);
+    log.append([big(0)], IOFlushed::noop()).await.unwrap();
+    let mut other = log.clone();
+    let waiting = other.append([big(1)], IOFlushed::noop());
+    tokio::pin!(waiting);
+    tokio::time::timeout(Duration::from_millis(100), &mut waiting)
+        .await
+        .expect_err("no room for a second");
+    drop(let_go);
+    waiting.await.unwrap();
+    assert_eq!(read(&log, 1..2).await, [big(1)]);
+}
+
+#[tokio::test]
+async fn t20_votes_and_the_committed_index_are_kept() {
+    let (dir, mut log) = new_log();
+    assert_eq!(log.get_log_reader().await.read_vote().await.unwrap(), None);
+    let vote = Vote::new(Term(3), MemberId(9));
+    log.save_vote(&vote).await.unwrap();
+    assert_eq!(log.get_log_reader().await.read_vote().await.unwrap(), Some(vote));
+    append(&mut log, entries(3, 0..2)).await;
+    log.save_committed(id(3, 1)).await.unwrap();
+    assert_eq!(log.read_committed().await.unwrap(), id(3, 1));
+    log.close().await.unwrap();
+    let mut log = open(&dir);
+    assert_eq!(log.get_log_reader().await.read_vote().await.unwrap(), Some(vote));
+    assert_eq!(log.read_committed().await.unwrap(), id(3, 1));
+}
+
+#[tokio::test]
+async fn t21_a_committed_entry_that_is_not_on_disk_is_not_recorded_as_such() {
+    let (dir, mut log, let_go) = gated();
+    log.append(entries(1, 0..1), IOFlushed::noop()).await.unwrap();
+    // A quorum of the others was faster than this disk.
+    log.append(entries(1, 1..2), IOFlushed::noop()).await.unwrap();
+    log.save_committed(id(1, 5)).await.unwrap();
+    drop(let_go);
+    log.close().await.unwrap();
+    assert_eq!(open(&dir).read_committed().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn t30_truncation_makes_room_for_another_history() {
+    let (dir, mut log) = new_log();
+    append(&mut log, entries(1, 0..10)).await;
+    log.truncate_after(id(1, 4)).await.unwrap();
+    assert_eq!(ends(&log).await, (None, id(1, 4)));
+    assert_eq!(read(&log, ..).await, entries(1, 0..5));
+    append(&mut log, entries(2, 5..7)).await;
+    let all = [entries(1, 0..5), entries(2, 5..7)].concat();
+    assert_eq!(read(&log, ..).await, all);
+    log.close().await.unwrap();
+    let mut log = open(&dir);
+    assert_eq!(read(&log, ..).await, all);
+    log.truncate_after(None).await.unwrap();
+    assert_eq!(ends(&log).await, (None, None));
+    append(&mut log, entries(3, 0..1)).await;
+    log.close().await.unwrap();
+    assert_eq!(read(&open(&dir), ..).await, entries(3, 0..1));
+}
+
+#[tokio::test]
+async fn t31_purged_is_gone_at_once_and_for_good() {
+    let (dir, mut log) = new_log();
+    let many = PURGE_SLICE * 3 + 10;
+    append(&mut log, entries(1, 0..many)).await;
+    log.purge(log_id(Term(1), many - 5)).await.unwrap();
+    assert_eq!(ends(&log).await, (id(1, many - 5), id(1, many - 1)));
+    assert_eq!(read(&log, ..).await, entries(1, many - 4..many));
+    append(&mut log, entries(2, many..many + 1)).await;
+    log.close().await.unwrap();
+    let log = open(&dir);
+    assert_eq!(ends(&log).await, (id(1, many - 5), id(2, many)));
+    assert_eq!(read(&log, ..).await.len(), 5);
+}
+
+#[tokio::test]
+async fn t32_a_snapshot_purges_past_the_end() {
+    let (dir, mut log) = new_log();
+    append(&mut log, entries(1, 0..10)).await;
+    log.purge(log_id(Term(3), 50)).await.unwrap();
+    assert_eq!(ends(&log).await, (id(3, 50), id(3, 50)));
+    assert_eq!(read(&log, ..).await, []);
+    append(&mut log, entries(3, 51..53)).await;
+    log.close().await.unwrap();
+    let mut log = open(&dir);
+    assert_eq!(ends(&log).await, (id(3, 50), id(3, 52)));
+    assert_eq!(read(&log, ..).await, entries(3, 51..53));
+    log.purge(log_id(Term(1), 3)).await.unwrap();
+    assert_eq!(
+        ends(&log).await,
+        (id(3, 50), id(3, 52)),
+        "what is purged stays purged"
+    );
+}
+
+#[tokio::test]
+async fn t33_freed_pages_are_used_again() {
+    let (_dir, mut log) = new_log();
+    let mut used = 0;
+    for round in 0..40 {
+        let from = round * 200;
+        append(&mut log, entries(1, from..from + 200)).await;
+        log.purge(log_id(Term(1), from + 150)).await.unwrap();
+        if round == 10 {
+            used = log.used_bytes();
+        }
+    }
+    assert!(log.used_bytes() <= used * 2, "{} after {used}", log.used_bytes());
+}
+
+#[tokio::test]
+async fn t40_reads_come_in_pieces() {
+    let (dir, mut log) = new_log();
+    let big: Vec<_> = (0..6)
+        .map(|index| sized(1, index, RAFT_LOG_READ_BYTES / 3))
+        .collect();
+    append(&mut log, big.clone()).await;
+    log.close().await.unwrap();
+    for cache_bytes in [0, usize::MAX] {
+        let mut log = RaftLog::open_in(
+            dir.path(),
+            MEMBER,
+            RaftLogOptions {
+                cache_bytes,
+                ..options()
+            },
+        )
+        .unwrap();
+        let mut reader = log.get_log_reader().await;
+        assert_eq!(reader.limited_get_log_entries(1, 6).await.unwrap(), big[1..3]);
+        assert_eq!(reader.limited_get_log_entries(5, 6).await.unwrap(), big[5..]);
+        let streamed: Vec<_> = reader
+            .entries_stream(1..6)
+            .await
+            .map(Result::unwrap)
+            .collect()
+            .await;
+        assert_eq!(streamed, big[1..]);
+        drop(reader);
+        log.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn t41_large_entries() {
+    let (dir, mut log) = new_log();
+    log.close().await.unwrap();
+    let options = RaftLogOptions {
+        map_bytes: 1 << 30,
+        ..options()
+    };
+    let mut log = RaftLog::open_in(dir.path(), MEMBER, options.clone()).unwrap();
+    let large = |index| sized(1, index, 48 * MIB);
+    append(&mut log, vec![entry(1, 0), large(1), entry(1, 2)]).await;
+    log.close().await.unwrap();
+    let mut log = RaftLog::open_in(dir.path(), MEMBER, options.clone()).unwrap();
+    assert!(read(&log, 1..3).await == [large(1), entry(1, 2)]);
+    // Pages are used again, though the next one may find its room in pieces.
+    for round in 1..8 {
+        log.purge(log_id(Term(1), round * 3 - 1)).await.unwrap();
+        append(
+            &mut log,
+            vec![entry(1, round * 3), large(round * 3 + 1), entry(1, round * 3 + 2)],
+        )
+        .await;
+    }
+    assert!(
+        log.used_bytes() < 4 * 48 * MIB as u64,
+        "{} for one at a time",
+        log.used_bytes()
+    );
+    log.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn t50_a_log_belongs_to_one_member() {
+    let (dir, log) = new_log();
+    log.close().await.unwrap();
+    let error = RaftLog::open_in(dir.path(), MemberId(7), options()).unwrap_err();
+    assert!(
+        matches!(error, RaftLogError::Owner { found: MEMBER, .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn t51_closed_is_closed() {
+    let (_dir, mut log) = new_log();
+    let mut other = log.clone();
+    let mut reader = log.get_log_reader().await;
+    append(&mut log, entries(1, 0..1)).await;
+    log.close().await.unwrap();
+    log.close().await.unwrap();
+    other
+        .append(entries(1, 1..2), IOFlushed::noop())
+        .await
+        .unwrap_err();
+    other.save_vote(&Vote::new(Term(1), MEMBER)).await.unwrap_err();
+    reader.try_get_log_entries(0..1).await.unwrap_err();
+}
+
+/// Finds the bytes of the only entry's jam in the file and changes one.
+fn flip(dir: &TempDir) {
+    let path = dir.path().join("data.mdb");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let Payload::Normal(RaftCommand::Events { batch, .. }) = entry(1, 0).payload else {
+        unreachable!()
+    };
+    let jam = &batch.events()[0].jam;
+    let mut found = 0;
+    for at in 0..bytes.len() - jam.len() {
+        if bytes[at..at + jam.len()] == jam[..] {
+            bytes[at + 50] ^= 0x10;
+            found += 1;
+        }
+    }
+    assert!(found > 0);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn t52_a_flipped_bit_in_an_entry_is_found() {
+    let (dir, mut log) = new_log();
+    append(&mut log, vec![entry(1, 0)]).await;
+    log.close().await.unwrap();
+    flip(&dir);
+    let error = RaftLog::open_in(dir.path(), MEMBER, options()).unwrap_err();
+    assert!(matches!(error, RaftLogError::Entry { index: 0, .. }), "{error}");
+    assert_eq!(error.exit_code(), EXIT_CORRUPT);
+
+    // Not the last one: found when it is read, and then the store is finished.
+    let (dir, mut log) = new_log();
+    append(&mut log, entries(1, 0..2)).await;
+    log.close().await.unwrap();
+    flip(&dir);
+    let options = options();
+    let failures = options.alarm.subscribe();
+    let mut log = RaftLog::open_in(dir.path(), MEMBER, options).unwrap();
+    let error = log
+        .get_log_reader()
+        .await
+        .try_get_log_entries(0..2)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("checksum"), "{error}");
+    assert_eq!(failures.borrow().as_ref().unwrap().exit_code(), EXIT_CORRUPT);
+    log.append(entries(1, 2..3), IOFlushed::noop()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn t53_a_failed_sync_is_the_end() {
+    #[derive(Debug)]
+    struct Failing(std::sync::atomic::AtomicBool);
+    impl Faults for Failing {
+        fn at(&self, step: Step, _path: &Path) -> io::Result<()> {
+            let fail = step == Step::Commit && self.0.load(std::sync::atomic::Ordering::SeqCst);
+            if fail {
+                Err(io::Error::from_raw_os_error(5))
+            } else {
+                Ok(())
+            }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let failing = Arc::new(Failing(false.into()));
+    let options = RaftLogOptions {
+        faults: Arc::<Failing>::clone(&failing),
+        ..options()
+    };
+    let mut failures = options.alarm.subscribe();
+    let mut log = RaftLog::open_in(dir.path(), MEMBER, options).unwrap();
+    append(&mut log, entries(1, 0..2)).await;
+    failing.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    let (flushed, waiting) = TypeConfig::oneshot();
+    log.append(entries(1, 2..3), IOFlushed::signal(flushed))
+        .await
+        .unwrap();
+    let error = waiting.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("writing entries 2 to 2"), "{error}");
+    // It works again, and nobody believes it.
+    failing.0.store(false, std::sync::atomic::Ordering::SeqCst);
+    log.append(entries(1, 3..4), IOFlushed::noop()).await.unwrap_err();
+    log.save_vote(&Vote::new(Term(2), MEMBER)).await.unwrap_err();
+    log.truncate_after(None).await.unwrap_err();
+    log.purge(log_id(Term(1), 0)).await.unwrap_err();
+    log.get_log_reader()
+        .await
+        .try_get_log_entries(..)
+        .await
+        .unwrap_err();
+    log.get_log_state().await.unwrap_err();
+    let failure = failures.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+    assert_eq!(
+        (failure.exit_code(), failure.store),
+        (EXIT_IO, StoreName::RaftLog)
+    );
+    assert_eq!(log.close().await.unwrap_err(), failure);
+    assert_eq!(
+        read(&open(&dir), ..).await,
+        entries(1, 0..2),
+        "what was acknowledged is there"
+    );
+}
