@@ -42,6 +42,8 @@ pub struct ClusterOptions {
 /// One member: its directory, its addresses, its process.
 #[derive(Debug)]
 pub struct LocalMember {
+    /// The program that runs it: a test may put another in its place, such as one with a limit around it.
+    pub program: PathBuf,
     /// Its pier.
     pub pier: PathBuf,
     /// Where its peers reach it.
@@ -93,6 +95,7 @@ impl LocalCluster {
         for index in 0..options.members {
             let name = |suffix: &str| options.directory.join(format!("{}{suffix}", index + 1));
             members.push(LocalMember {
+                program: options.king.clone(),
                 pier: name(""),
                 address: port()?,
                 http_port: if options.http { Some(port()?.port()) } else { None },
@@ -139,7 +142,7 @@ impl LocalCluster {
         let options = &self.options;
         let member = self.members.get_mut(index).context("no such member")?;
         ensure!(member.child.is_none(), "member {} runs already", index + 1);
-        let mut command = Command::new(&options.king);
+        let mut command = Command::new(&member.program);
         command.args(words);
         command
             .arg("-t")

@@ -208,3 +208,39 @@ fn a_corrupt_frame_from_a_stranger_changes_nothing() -> anyhow::Result<()> {
     ship.settle_and_judge(&outcomes)?;
     Ok(())
 }
+
+#[test]
+fn a_full_disk_stops_a_member_and_loses_nothing() -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut ship = Ship::new(3, &[])?;
+    let leader = ship.boot()?;
+    let victim = (leader + 1) % 3;
+    let load = load(&ship, 16);
+    load.more(50, PATIENCE)?;
+    ship.cluster.terminate(victim, PATIENCE)?;
+    // A file-size limit a little above what the logs have now stands for a disk that is nearly full. The signal that
+    // goes with the limit is ignored, so that writes fail, as they do on a full disk.
+    let size = |name: &str| std::fs::metadata(ship.pier(victim).join(name)).map_or(0, |meta| meta.len());
+    let largest = size(".urb/log/0i0/data.mdb").max(size(".urb/raft/data.mdb"));
+    let wrapper = ship.directory.path().join("limited");
+    let king = ship.cluster.members[victim].program.clone();
+    let blocks = largest / 512 + 64;
+    std::fs::write(
+        &wrapper,
+        format!("#!/bin/sh\ntrap '' XFSZ\nulimit -f {blocks}\nexec {} \"$@\"\n", king.display()),
+    )?;
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))?;
+    ship.cluster.members[victim].program = wrapper;
+    ship.cluster.run(victim)?;
+    let status = ship.cluster.wait_exit(victim, PATIENCE)?;
+    assert!(!status.success(), "a store that cannot write ends its process with a code that says so");
+    let said = std::fs::read_to_string(&ship.cluster.members[victim].stderr)?;
+    assert!(said.contains("data.mdb") || said.contains(".urb"), "it names the file: {said}");
+    load.more(100, PATIENCE)?;
+    ship.cluster.members[victim].program = king;
+    ship.cluster.run(victim)?;
+    load.more(100, PATIENCE)?;
+    let outcomes = load.stop();
+    ship.settle_and_judge(&outcomes)?;
+    Ok(())
+}

@@ -174,6 +174,7 @@ fn member(
     tracing::info!(target: console::TARGET, "boot: home is {}", pier.display());
     make_pier(&pier)?;
     images::recover(&pier.join(".urb/chk"))?;
+    raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(limits::RUNTIME_THREADS)
         .enable_all()
@@ -188,6 +189,15 @@ fn member(
             eprintln!("seguro-king: {error}");
             Ok(leave.code)
         }
+    }
+}
+
+/// As many descriptors as the system lets this process have: a ship may hold thousands of event streams open.
+fn raise_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }
 
