@@ -1,18 +1,24 @@
 //! The handle that the king holds: propose a batch, learn what is committed and what this member is, read events.
-#![allow(
-    clippy::todo,
-    unused_variables,
-    clippy::unused_async,
-    reason = "the bodies follow"
-)]
 
 use crate::{
     errors::{CloseError, Fatal, OpenError, ProposeError, ReadError, RollError, TransferError},
     types::{Batch, Commit, Event, Member, MemberId, Role, ShipIdentity, Term},
 };
+use crate::{
+    raft::{
+        config::{Command, Lost, end_term},
+        limits::MAX_BATCH_BYTES,
+        node::Node,
+        seat::Seat,
+    },
+    store::event_log::EventLog,
+};
+use openraft::{
+    Instant as _, ReadPolicy, async_runtime::watch::WatchReceiver, vote::leader_id_std::CommittedLeaderId,
+};
 use seguro_event::EventNumber;
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// How often a leader says that it is there, unless it is set.
@@ -66,7 +72,10 @@ pub struct Config {
 
 /// This member's part in the replicated log. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Replog {}
+pub struct Replog {
+    seat: Arc<Seat>,
+    pier: PathBuf,
+}
 
 /// A snapshot that was installed from the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,19 +127,23 @@ impl Replog {
     /// # Errors
     /// When the settings contradict each other or the disk, an address cannot be had, or a store cannot be opened.
     pub async fn open(config: Config) -> Result<Replog, OpenError> {
-        todo!()
+        let pier = config.pier.clone();
+        Ok(Replog {
+            seat: Seat::open(config).await?,
+            pier,
+        })
     }
 
     /// Whose ship it is; None until known (a member that joins learns it from the leader).
     #[must_use]
     pub fn identity(&self) -> Option<ShipIdentity> {
-        todo!()
+        *self.seat.board.ship.borrow()
     }
 
     /// What this member is; changes are seen here. Coalesces: only the newest value counts.
     #[must_use]
     pub fn role(&self) -> watch::Receiver<Role> {
-        todo!()
+        self.seat.board.role.subscribe()
     }
 
     /// How far the history is committed as far as is known here, and by whose proposal. Never decreases. Becomes N only
@@ -140,20 +153,20 @@ impl Replog {
     /// may bear the same number as one that this member proposed and lost. The proposer's term is in the entry.
     #[must_use]
     pub fn committed(&self) -> watch::Receiver<Commit> {
-        todo!()
+        self.seat.board.committed.subscribe()
     }
 
     /// A failure after which this member must stop: the message, and the process's exit code.
     #[must_use]
     pub fn fatal(&self) -> watch::Receiver<Option<Fatal>> {
-        todo!()
+        self.seat.board.fatal.subscribe()
     }
 
     /// A snapshot was installed from the leader: the events after its image's are held, and the serf's state must be
     /// replaced by that image. Counted, so that each is seen.
     #[must_use]
     pub fn installed(&self) -> watch::Receiver<Option<InstalledSnapshot>> {
-        todo!()
+        self.seat.board.installed.subscribe()
     }
 
     /// Hands a batch to Raft in order; returns when it is queued, not when it is committed ([`committed`](Self::committed)
@@ -163,7 +176,31 @@ impl Replog {
     /// # Errors
     /// When the office is known to be over, the batch is too large, or the log is closed.
     pub async fn propose(&self, term: Term, batch: Batch) -> Result<(), ProposeError> {
-        todo!()
+        let bytes = batch.bytes();
+        if bytes > MAX_BATCH_BYTES {
+            let (first, last) = (batch.first(), batch.last());
+            return Err(ProposeError::TooLarge {
+                first,
+                last,
+                bytes,
+                limit: MAX_BATCH_BYTES,
+            });
+        }
+        let node = self.in_office(term)?;
+        let lost = Lost {
+            term,
+            ended: self.seat.board.ended.clone(),
+            is_lost: Result::is_err,
+        };
+        node.raft
+            .write(Command::Events {
+                proposer: term,
+                batch,
+            })
+            .with_leader(CommittedLeaderId::new(term))
+            .responder(lost)
+            .await
+            .map_err(|error| ProposeError::Closed(error.to_string()))
     }
 
     /// Committed events from `from` on: at most `max_events`, and at most `max_bytes` unless the first alone is larger.
@@ -177,7 +214,14 @@ impl Replog {
         max_events: usize,
         max_bytes: usize,
     ) -> Result<Vec<Event>, ReadError> {
-        todo!()
+        let log = self.log(from)?;
+        if let Some(events) = log.read_recent(from, max_events, max_bytes) {
+            return Ok(events);
+        }
+        // The disk may have to be read: not on a thread that others need.
+        tokio::task::spawn_blocking(move || log.read(from, max_events, max_bytes))
+            .await
+            .unwrap_or(Err(ReadError::Closed))
     }
 
     /// Waits until events up to `event` (committed already) are synced in this member's event log.
@@ -185,14 +229,32 @@ impl Replog {
     /// # Errors
     /// When `event` is not committed here, or the store fails.
     pub async fn make_durable(&self, event: EventNumber) -> Result<(), ReadError> {
-        todo!()
+        self.log(event)?.make_durable(event).await
     }
 
     /// Whether this member's office of `term` is certain at this moment: a quorum acknowledged it within the lease
     /// (monotonic clock). Cheap: no round trip. Always true for a sole voter in office.
     #[must_use]
     pub fn lease_holds(&self, term: Term) -> bool {
-        todo!()
+        let Ok(node) = self.in_office(term) else {
+            return false;
+        };
+        if *self.seat.board.ended.borrow() >= term {
+            return false;
+        }
+        let alone = {
+            let server = node.raft.server_metrics();
+            let server = server.borrow_watched();
+            if !server.vote.committed || server.vote.leader_id.term != term {
+                return false;
+            }
+            server.membership_config.voter_ids().eq([node.id])
+        };
+        alone || {
+            let data = node.raft.data_metrics();
+            let acked = data.borrow_watched().last_quorum_acked;
+            acked.is_some_and(|acked| acked.into_inner().elapsed() < node.lease)
+        }
     }
 
     /// Waits for a quorum to confirm the office of `term` (a ReadIndex round).
@@ -200,7 +262,12 @@ impl Replog {
     /// # Errors
     /// When the office is over, or no quorum confirms it.
     pub async fn confirm_office(&self, term: Term) -> Result<(), ProposeError> {
-        todo!()
+        let node = self.in_office(term)?;
+        match node.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+            Ok(_) => self.in_office(term).map(|_| ()),
+            Err(openraft::errors::RaftError::Fatal(error)) => Err(ProposeError::Closed(error.to_string())),
+            Err(openraft::errors::RaftError::APIError(_)) => Err(ProposeError::NotLeader(term)),
+        }
     }
 
     /// Rolls a new epoch at `at`, which must be the last durable event and the event of the serf's image in
@@ -209,7 +276,7 @@ impl Replog {
     /// # Errors
     /// When `at` is not the log's durable end, or files cannot be written.
     pub async fn roll_epoch(&self, at: EventNumber) -> Result<(), RollError> {
-        todo!()
+        self.open_log()?.roll(at).await
     }
 
     /// Drops all epochs but the newest `keep` (at least 1).
@@ -217,13 +284,13 @@ impl Replog {
     /// # Errors
     /// When files cannot be removed.
     pub async fn chop_epochs(&self, keep: usize) -> Result<(), RollError> {
-        todo!()
+        self.open_log()?.chop(keep).await.map(|_| ())
     }
 
     /// The directory with the images (north.bin, south.bin) of epoch `n`.
     #[must_use]
     pub fn epoch_image(&self, n: EventNumber) -> PathBuf {
-        todo!()
+        self.pier.join(".urb/log").join(format!("0i{n}"))
     }
 
     /// Hands office to the best caught-up voter; returns when it is taken or refused.
@@ -231,18 +298,65 @@ impl Replog {
     /// # Errors
     /// When this member does not lead, no other voter can take office, or it did not within `patience`.
     pub async fn transfer_leadership(&self, patience: Duration) -> Result<MemberId, TransferError> {
-        todo!()
+        let Role::Leader { term, .. } = *self.seat.board.role.borrow() else {
+            return Err(TransferError::NotLeader);
+        };
+        let node = self.in_office(term).map_err(|_| TransferError::NotLeader)?;
+        let ended = self.seat.board.ended.clone();
+        let closed = || TransferError::Closed("it was stopped".to_owned());
+        let handing_over =
+            crate::raft::transfer::hand_over(node, term, patience, move || end_term(&ended, term));
+        self.seat.run(handing_over).await.ok_or_else(closed)?
     }
 
     /// Holds this member back from standing for election (true) or lets it stand (false): its serf trails too far.
     pub fn hold_back(&self, hold: bool) {
-        todo!()
+        self.seat.board.hold_back.send_replace(hold);
     }
 
     /// This member's state.
     #[must_use]
     pub fn status(&self) -> Status {
-        todo!()
+        let role = self.seat.board.role.borrow().clone();
+        let committed = self.seat.board.committed.borrow().event;
+        let Some(node) = self.seat.node() else {
+            return Status::joining(self.seat.id(), role);
+        };
+        let (server, data) = (node.raft.server_metrics(), node.raft.data_metrics());
+        let (server, data) = (server.borrow_watched().clone(), data.borrow_watched().clone());
+        let membership = server.membership_config.membership();
+        let replication = data.replication.clone().unwrap_or_default();
+        let leading = matches!(role, Role::Leader { .. });
+        let members: Vec<Member> = membership
+            .nodes()
+            .map(|(id, peer)| Member {
+                id: *id,
+                address: peer.address,
+                voter: membership.voter_ids().any(|voter| voter == *id),
+                matched: replication.get(id).copied().flatten().map(|at| at.index),
+            })
+            .collect();
+        Status {
+            id: node.id,
+            cluster: node.cluster.to_string(),
+            role,
+            term: server.vote.leader_id.term,
+            leader: server
+                .current_leader
+                .and_then(|id| members.iter().find(|member| member.id == id).cloned()),
+            members,
+            committed,
+            durable: node.log.durable().event,
+            raft_log_bytes: node.raft_log.used_bytes(),
+            event_log_bytes: node.log.used_bytes(),
+            epochs: node.log.epochs().into_iter().map(|epoch| epoch.0).collect(),
+            last_log_index: data.last_log.map_or(0, |at| at.index),
+            purged_index: data.purged.map_or(0, |at| at.index),
+            millis_since_quorum: data
+                .last_quorum_acked
+                .filter(|_| leading)
+                .map(|acked| u64::try_from(acked.into_inner().elapsed().as_millis()).unwrap_or(u64::MAX)),
+        }
     }
 
     /// Syncs and closes; after it the pier is one that `urbit` can open.
@@ -250,6 +364,53 @@ impl Replog {
     /// # Errors
     /// When the last sync fails.
     pub async fn close(self) -> Result<(), CloseError> {
-        todo!()
+        self.seat.close().await
+    }
+
+    /// The member, if it holds the office of `term` as far as is announced.
+    fn in_office(&self, term: Term) -> Result<Arc<Node>, ProposeError> {
+        match *self.seat.board.role.borrow() {
+            Role::Leader { term: held, .. } if held == term => {}
+            _ => return Err(ProposeError::NotLeader(term)),
+        }
+        self.seat.node().ok_or(ProposeError::NotLeader(term))
+    }
+
+    /// The event log, where there is one.
+    fn log(&self, event: EventNumber) -> Result<EventLog, ReadError> {
+        let committed = self.seat.board.committed.borrow().event;
+        match self.seat.node() {
+            Some(node) => Ok(node.log.clone()),
+            None => Err(ReadError::NotCommitted { event, committed }),
+        }
+    }
+
+    fn open_log(&self) -> Result<EventLog, RollError> {
+        self.seat
+            .node()
+            .map(|node| node.log.clone())
+            .ok_or(RollError::Closed)
+    }
+}
+
+impl Status {
+    /// The state of a member that has not joined yet.
+    fn joining(id: MemberId, role: Role) -> Status {
+        Status {
+            id,
+            cluster: String::new(),
+            role,
+            term: Term(0),
+            leader: None,
+            members: Vec::new(),
+            committed: EventNumber::ZERO,
+            durable: EventNumber::ZERO,
+            raft_log_bytes: 0,
+            event_log_bytes: 0,
+            epochs: Vec::new(),
+            last_log_index: 0,
+            purged_index: 0,
+            millis_since_quorum: None,
+        }
     }
 }

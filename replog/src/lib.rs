@@ -6,8 +6,13 @@
 
 mod errors;
 mod handle;
+mod identity;
+pub mod inspect;
+mod limits;
 mod net;
+mod pier_lock;
 mod raft;
+mod store;
 mod types;
 
 pub use errors::{CloseError, Fatal, OpenError, ProposeError, ReadError, RollError, TransferError};

@@ -17,6 +17,12 @@ impl fmt::Display for MemberId {
     }
 }
 
+impl From<u64> for MemberId {
+    fn from(id: u64) -> MemberId {
+        MemberId(id)
+    }
+}
+
 /// A Raft term: one election's reign.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -25,6 +31,12 @@ pub struct Term(pub u64);
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl From<u64> for Term {
+    fn from(term: u64) -> Term {
+        Term(term)
     }
 }
 
@@ -156,6 +168,20 @@ pub enum Role {
         /// The last event of earlier terms: the ship's whole history when the office began.
         barrier: EventNumber,
     },
+}
+
+impl Role {
+    /// The role in a word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Role::Joining => "joining",
+            Role::Learner { .. } => "learner",
+            Role::Follower { .. } => "follower",
+            Role::Candidate => "candidate",
+            Role::Leader { .. } => "leader",
+        }
+    }
 }
 
 /// A member as the others know it.

@@ -56,3 +56,33 @@ pub(crate) const RETRY_PAUSES: [Duration; 5] = [
 
 /// How often a warning about the same peer is repeated while nothing changes.
 pub(crate) const COMPLAIN_EVERY: Duration = Duration::from_secs(30);
+
+/// How long the leader waits for a new learner's entry to be committed before it answers that it is not yet.
+pub(crate) const JOIN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Between two rounds of asking all machines.
+pub(crate) const JOIN_PAUSE: Duration = Duration::from_millis(250);
+
+/// Events of a snapshot that go in one message: one sync of the receiver's.
+pub(crate) const SNAPSHOT_EVENTS: usize = 16 * 1024;
+
+/// Bytes of them; one larger event passes.
+pub(crate) const SNAPSHOT_EVENTS_BYTES: usize = 4 * 1024 * 1024;
+
+/// Largest message of a snapshot: one event of the largest size.
+pub(crate) const MAX_SNAPSHOT_MESSAGE: usize = MAX_APPEND_BYTES;
+
+/// How often the receiver of a snapshot says how far it is; less than a silence.
+pub(crate) const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+const _: () = {
+    assert!(
+        ALIVE_EVERY.as_millis() * 3 < SILENCE.as_millis(),
+        "a word or two may be lost to a busy machine"
+    );
+    assert!(
+        MAX_SMALL_MESSAGE <= MAX_FRAME_BODY && INLINE_APPEND_BYTES <= MAX_FRAME_BODY,
+        "small messages are one frame"
+    );
+    assert!(SNAPSHOT_EVENTS_BYTES < MAX_SNAPSHOT_MESSAGE);
+};

@@ -316,6 +316,14 @@ pub(crate) fn push_append(encoder: &mut Encoder, request: &AppendEntriesRequest<
     encoder.push_large(kind::APPEND, pieces);
 }
 
+/// Adds a message that is one log record.
+pub(crate) fn push_record(encoder: &mut Encoder, kind: u8, entry: &Entry) {
+    let mut pieces = Vec::new();
+    record::pieces(entry, &mut |piece| pieces.push(Piece::Summed(piece.into_bytes())));
+    pieces.push(Piece::Sum);
+    encoder.push_large(kind, pieces);
+}
+
 /// Reads an append request, and checks what openraft takes for granted: that the office is one, that the entries follow
 /// `prev` and one another, and that none is of a later term.
 pub(crate) fn read_append(message: &Message) -> Result<AppendEntriesRequest<TypeConfig>, WireError> {

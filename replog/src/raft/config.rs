@@ -5,18 +5,61 @@ use openraft::vote::leader_id_std;
 use seguro_event::EventNumber;
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::SocketAddr};
+use tokio::sync::watch;
 
-openraft::declare_raft_types!(
-    /// A ship's Raft: one leader a term (so that a [`Term`] names an office), members by their random identity.
-    pub(crate) TypeConfig:
-        D = Command,
-        R = (),
-        NodeId = MemberId,
-        Node = Peer,
-        Term = Term,
-        LeaderId = leader_id_std::LeaderId<Term, MemberId>,
-        AsyncRuntime = openraft_rt_tokio::TokioRuntime,
-);
+/// A ship's Raft: one leader a term (so that a [`Term`] names an office), members by their random identity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TypeConfig;
+
+impl openraft::RaftTypeConfig for TypeConfig {
+    type D = Command;
+    type R = ();
+    type NodeId = MemberId;
+    type Node = Peer;
+    type Term = Term;
+    type LeaderId = leader_id_std::LeaderId<Term, MemberId>;
+    type Vote = openraft::impls::Vote<Self::LeaderId>;
+    type Payload = openraft::EntryPayload<Command, MemberId, Peer>;
+    type Entry = openraft::impls::Entry<leader_id_std::CommittedLeaderId<Term>, Self::Payload>;
+    type AsyncRuntime = openraft_rt_tokio::TokioRuntime;
+    type Responder<T>
+        = Lost<T>
+    where
+        T: openraft::OptionalSend + 'static;
+    type Batch<T>
+        = openraft::impls::InlineBatch<T>
+    where
+        T: openraft::OptionalSend + 'static;
+    type ErrorSource = openraft::impls::BoxedErrorSource;
+}
+
+/// What goes with a proposal: it ends the office when the proposal is lost. Batches of an office follow one another, so that
+/// after a lost one none of the later ones could be applied.
+pub(crate) struct Lost<T> {
+    /// The office that proposed.
+    pub(crate) term: Term,
+    /// Where the newest term is kept that has been given up.
+    pub(crate) ended: watch::Sender<Term>,
+    /// Whether a result is a loss.
+    pub(crate) is_lost: fn(&T) -> bool,
+}
+
+impl<T: openraft::OptionalSend + 'static> openraft::raft::responder::Responder<TypeConfig, T> for Lost<T> {
+    fn on_complete(self, result: T) {
+        if (self.is_lost)(&result) {
+            end_term(&self.ended, self.term);
+        }
+    }
+}
+
+/// Gives up the office of `term`, and those before it.
+pub(crate) fn end_term(ended: &watch::Sender<Term>, term: Term) {
+    ended.send_if_modified(|newest| {
+        let newer = term > *newest;
+        *newest = (*newest).max(term);
+        newer
+    });
+}
 
 /// An entry of the Raft log.
 pub(crate) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;

@@ -57,6 +57,7 @@ pub fn addresses(count: usize) -> Vec<SocketAddr> {
 }
 
 pub fn config(pier: &Path, machines: &[SocketAddr], own: Option<usize>, start: Start) -> Config {
+    trace();
     Config {
         pier: pier.to_path_buf(),
         machines: machines.to_vec(),

@@ -1,0 +1,215 @@
+//! Who votes: learners that have caught up are promoted, a member whose disk was wiped is replaced, a change that a dead
+//! leader left half done is finished. What to do follows from the membership alone, so any leader goes on with it.
+
+use crate::{
+    raft::{
+        Raft,
+        config::{Membership, Peer},
+        limits::{PROMOTE_LAG, TEND_EVERY},
+    },
+    types::{MemberId, Role},
+};
+use openraft::{ChangeMembers, async_runtime::watch::WatchReceiver};
+use std::collections::{BTreeMap, BTreeSet};
+use tokio::{sync::watch, time::sleep};
+use tracing::{debug, info, warn};
+
+/// The voters to be, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A change is half done: these are the voters that it leads to.
+    Finish(BTreeSet<MemberId>),
+    /// A learner has caught up.
+    Promote {
+        /// Which one.
+        learner: MemberId,
+        /// The voter at the same address, whose disk is gone.
+        instead: Option<MemberId>,
+        /// All voters then.
+        voters: BTreeSet<MemberId>,
+    },
+}
+
+/// What the leader should do about its members now. `matched` says how far it knows each of them to be.
+pub(crate) fn next_step(
+    membership: &Membership,
+    matched: &BTreeMap<MemberId, Option<u64>>,
+    last: u64,
+) -> Option<Step> {
+    let configs = membership.get_joint_config();
+    let voters = configs.last()?;
+    if configs.len() > 1 {
+        return Some(Step::Finish(voters.clone()));
+    }
+    let address = |id: &MemberId| membership.get_node(id).and_then(|peer: &Peer| peer.address);
+    let caught_up = |id: &MemberId| {
+        matched
+            .get(id)
+            .copied()
+            .flatten()
+            .is_some_and(|matched| matched + PROMOTE_LAG >= last)
+    };
+    let learner = membership.learner_ids().find(caught_up)?;
+    let instead = voters
+        .iter()
+        .copied()
+        .find(|voter| address(voter).is_some() && address(voter) == address(&learner));
+    let mut to_be = voters.clone();
+    if let Some(gone) = instead {
+        to_be.remove(&gone);
+    }
+    to_be.insert(learner);
+    Some(Step::Promote {
+        learner,
+        instead,
+        voters: to_be,
+    })
+}
+
+/// Does it, as long as this member leads.
+pub(crate) async fn tend(raft: Raft, role: watch::Receiver<Role>) {
+    let (server, data) = (raft.server_metrics(), raft.data_metrics());
+    loop {
+        sleep(TEND_EVERY).await;
+        if !matches!(*role.borrow(), Role::Leader { .. }) {
+            continue;
+        }
+        let membership = server.borrow_watched().membership_config.membership().clone();
+        let (matched, last) = {
+            let data = data.borrow_watched();
+            let replication = data.replication.clone().unwrap_or_default();
+            let matched = replication
+                .into_iter()
+                .map(|(id, at)| (id, at.map(|at| at.index)))
+                .collect();
+            (matched, data.last_log.map_or(0, |last| last.index))
+        };
+        let Some(step) = next_step(&membership, &matched, last) else {
+            continue;
+        };
+        let voters = match &step {
+            Step::Finish(voters) => {
+                info!("finishing a change of members that was left half done");
+                voters.clone()
+            }
+            Step::Promote {
+                learner,
+                instead: None,
+                voters,
+            } => {
+                info!(member = %learner, "a learner has caught up: it votes from now on");
+                voters.clone()
+            }
+            Step::Promote {
+                learner,
+                instead: Some(gone),
+                voters,
+            } => {
+                info!(member = %learner, "a learner has caught up: it replaces {gone}, whose disk is gone");
+                voters.clone()
+            }
+        };
+        let count = voters.len();
+        match raft
+            .change_membership(ChangeMembers::ReplaceAllVoters(voters), false)
+            .await
+        {
+            Ok(_) if count == 2 => {
+                warn!(
+                    "the cluster has two voters now: it survives the loss of neither until a third one joins"
+                );
+            }
+            Ok(_) => info!("the cluster has {count} voters now"),
+            Err(error) => debug!("a change of members has to wait: {error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(n: u64) -> MemberId {
+        MemberId(n)
+    }
+
+    fn ids(ids: &[u64]) -> BTreeSet<MemberId> {
+        ids.iter().copied().map(MemberId).collect()
+    }
+
+    /// Members by id and port.
+    fn membership(configs: &[&[u64]], nodes: &[(u64, u16)]) -> Membership {
+        let nodes = nodes.iter().map(|(n, port)| {
+            (
+                member(*n),
+                Peer {
+                    address: Some(([127, 0, 0, 1], *port).into()),
+                },
+            )
+        });
+        let configs = configs.iter().map(|config| ids(config)).collect();
+        Membership::new(configs, nodes.collect::<BTreeMap<_, _>>()).unwrap()
+    }
+
+    fn matched(of: &[(u64, u64)]) -> BTreeMap<MemberId, Option<u64>> {
+        of.iter().map(|(n, at)| (member(*n), Some(*at))).collect()
+    }
+
+    const LAST: u64 = 10_000;
+
+    #[test]
+    fn nothing_to_do() {
+        let all = membership(&[&[1, 2, 3]], &[(1, 1), (2, 2), (3, 3)]);
+        assert_eq!(next_step(&all, &matched(&[(1, LAST), (2, LAST)]), LAST), None);
+    }
+
+    #[test]
+    fn a_learner_votes_when_it_has_caught_up() {
+        let learner = membership(&[&[1]], &[(1, 1), (2, 2)]);
+        assert_eq!(
+            next_step(
+                &learner,
+                &matched(&[(1, LAST), (2, LAST - PROMOTE_LAG - 1)]),
+                LAST
+            ),
+            None
+        );
+        assert_eq!(
+            next_step(&learner, &BTreeMap::from([(member(2), None)]), LAST),
+            None
+        );
+        assert_eq!(
+            next_step(&learner, &matched(&[(1, LAST), (2, LAST - PROMOTE_LAG)]), LAST),
+            Some(Step::Promote {
+                learner: member(2),
+                instead: None,
+                voters: ids(&[1, 2])
+            })
+        );
+    }
+
+    #[test]
+    fn a_wiped_voter_is_replaced_by_who_came_to_its_address() {
+        let wiped = membership(&[&[1, 2, 3]], &[(1, 1), (2, 2), (3, 3), (9, 3)]);
+        assert_eq!(
+            next_step(&wiped, &matched(&[(9, LAST)]), LAST),
+            Some(Step::Promote {
+                learner: member(9),
+                instead: Some(member(3)),
+                voters: ids(&[1, 2, 9])
+            })
+        );
+    }
+
+    #[test]
+    fn a_change_left_half_done_is_finished_first() {
+        let joint = membership(
+            &[&[1, 2, 3], &[1, 2, 9]],
+            &[(1, 1), (2, 2), (3, 3), (9, 3), (4, 4)],
+        );
+        assert_eq!(
+            next_step(&joint, &matched(&[(4, LAST)]), LAST),
+            Some(Step::Finish(ids(&[1, 2, 9])))
+        );
+    }
+}

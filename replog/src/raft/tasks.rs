@@ -1,0 +1,209 @@
+//! What a running member does beside Raft: announcing its role, purging its log, deciding whether it may stand for election,
+//! noticing that it must stop.
+
+use crate::{
+    net::link::Sending,
+    raft::{
+        Raft,
+        board::Board,
+        config::{TypeConfig, Vote},
+        limits::{GATE_EVERY, HOLD_BACK_SILENCES, PURGE_EVERY},
+        machine::durable_place,
+        office::{self, Standing},
+        purge::{self, Situation},
+    },
+    store::{
+        event_log::EventLog,
+        failure::{EXIT_IO, StoreFailed},
+    },
+    types::{MemberId, Term},
+};
+use openraft::{async_runtime::watch::WatchReceiver, errors::Fatal, raft::VoteRequest};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tracing::{debug, info, warn};
+
+/// Announces this member's role as it changes, until Raft stops.
+pub(crate) async fn announce(raft: Raft, id: MemberId, board: Arc<Board>) {
+    let mut server = raft.server_metrics();
+    let (mut begun, mut ended) = (board.begun.subscribe(), board.ended.subscribe());
+    loop {
+        let standing = {
+            let now = server.borrow_and_update();
+            let (begun, ended) = (*begun.borrow_and_update(), *ended.borrow_and_update());
+            Standing {
+                id,
+                state: now.state,
+                vote: now.vote,
+                leader: now.current_leader,
+                begun,
+                ended,
+            }
+        };
+        board.announce(office::role(&standing));
+        tokio::select! {
+            changed = server.changed() => if changed.is_err() { return },
+            _ = begun.changed() => {}
+            _ = ended.changed() => {}
+        }
+    }
+}
+
+/// No member's identity: those are random, and never zero.
+const NOBODY: MemberId = MemberId(0);
+
+/// Leaves an office that has been given up but that Raft still holds, so that somebody (perhaps this member) is elected anew.
+pub(crate) async fn resign(raft: Raft, id: MemberId, board: Arc<Board>, patience: Duration) {
+    let (server, data, mut ended) = (
+        raft.server_metrics(),
+        raft.data_metrics(),
+        board.ended.subscribe(),
+    );
+    while ended.changed().await.is_ok() {
+        let term = *ended.borrow_and_update();
+        loop {
+            // A transfer takes care of itself, if it goes well.
+            sleep(patience).await;
+            let vote = server.borrow_watched().vote;
+            if !vote.committed || vote.leader_id.voted_for != id || vote.leader_id.term > term {
+                break;
+            }
+            info!(term = %vote.leader_id.term, "resigning: a proposal of this office was lost, or nobody took it over");
+            // The only way to make openraft step down: a vote in the next term, for a candidate that there is not. Nobody
+            // wins that term, and the next one is open to all.
+            let request = VoteRequest {
+                vote: Vote::new(Term(vote.leader_id.term.0 + 1), NOBODY),
+                last_log_id: data.borrow_watched().last_log,
+                leadership_transfer: true,
+            };
+            if let Err(error) = raft.vote(request).await {
+                debug!("could not resign: {error}");
+                return;
+            }
+        }
+    }
+}
+
+/// Purges the Raft log from time to time.
+pub(crate) async fn purge(raft: Raft, log: EventLog, sending: Sending, bytes: impl Fn() -> u64) {
+    let data = raft.data_metrics();
+    loop {
+        sleep(PURGE_EVERY).await;
+        let Ok(durable) = durable_place(&log) else {
+            continue;
+        };
+        let situation = {
+            let data = data.borrow_watched();
+            let matched = data.replication.clone().unwrap_or_default();
+            Situation {
+                durable: durable.applied.map(|at| at.index),
+                purged: data.purged.map(|at| at.index),
+                bytes: bytes(),
+                matched: matched.into_values().map(|at| at.map(|at| at.index)).collect(),
+                sending: sending.indexes(),
+            }
+        };
+        if let Some(to) = purge::purge_to(&situation)
+            && purge_log(&raft, to).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// Purges the Raft log up to `to`, which the event log has on disk.
+pub(crate) async fn purge_log(raft: &Raft, to: u64) -> Result<(), Fatal<TypeConfig>> {
+    // To openraft the event log is a snapshot: it purges only what one covers.
+    let mut data = raft.data_metrics();
+    if data
+        .borrow_watched()
+        .snapshot
+        .is_none_or(|covered| covered.index < to)
+    {
+        raft.trigger().snapshot().await?;
+        loop {
+            if data
+                .borrow_and_update()
+                .snapshot
+                .is_some_and(|covered| covered.index >= to)
+            {
+                break;
+            }
+            if data.changed().await.is_err() {
+                return Err(Fatal::Stopped);
+            }
+        }
+    }
+    debug!(to, "purging the Raft log");
+    raft.trigger().purge_log(to).await
+}
+
+/// When this member may stand for election.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// Not before: it may have promised a leader its lease before it was restarted.
+    pub(crate) from: Instant,
+    /// When a leader was last heard.
+    pub(crate) leader_heard: Arc<Mutex<Instant>>,
+    /// The longest silence after which an election is due.
+    pub(crate) silence: Duration,
+}
+
+/// Opens and closes the gate.
+pub(crate) async fn gate(raft: Raft, gate: Gate, board: Arc<Board>) {
+    let mut open = None;
+    let mut complained = false;
+    loop {
+        let held = *board.hold_back.borrow();
+        let heard = *gate.leader_heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let nobody_else = heard.elapsed() >= gate.silence * HOLD_BACK_SILENCES;
+        let now = Instant::now() >= gate.from && (!held || nobody_else);
+        if held && nobody_else && !complained {
+            warn!("this member trails behind, but nobody else takes office: it stands for election");
+        }
+        complained = held && nobody_else;
+        if open != Some(now) {
+            raft.runtime_config().elect(now);
+            open = Some(now);
+        }
+        sleep(GATE_EVERY).await;
+    }
+}
+
+/// Tells when a store or Raft has failed.
+pub(crate) async fn watch_failures(
+    raft: Raft,
+    mut alarm: watch::Receiver<Option<StoreFailed>>,
+    board: Arc<Board>,
+) {
+    let mut metrics = raft.metrics();
+    loop {
+        if let Some(failed) = alarm.borrow_and_update().clone() {
+            board.fail(failed.to_string(), failed.exit_code());
+            return;
+        }
+        match metrics.borrow_and_update().running_state.clone() {
+            Ok(()) => {}
+            Err(Fatal::Stopped) => return,
+            Err(error) => {
+                // A store that failed has raised its alarm, whose words are better.
+                let (message, code) = match alarm.borrow().clone() {
+                    Some(failed) => (failed.to_string(), failed.exit_code()),
+                    None => (format!("Raft has stopped: {error}"), EXIT_IO),
+                };
+                board.fail(message, code);
+                return;
+            }
+        }
+        tokio::select! {
+            changed = alarm.changed() => if changed.is_err() { return },
+            changed = metrics.changed() => if changed.is_err() { return },
+        }
+    }
+}
