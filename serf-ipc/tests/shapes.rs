@@ -48,7 +48,11 @@ fn t10_atoms() {
         assert_eq!(atom, Noun::from_le_vec(padded));
         assert_eq!(atom.atom_bytes().as_deref(), Some(bytes.as_slice()));
         assert_eq!(atom.as_u128().is_some(), len <= 16);
-        assert_eq!(cue(&jam(&atom)), Ok(atom));
+        // At every distance from a byte's beginning, before more and at the end.
+        for before in 0..8 {
+            let noun = n![1_u64 << before, atom, atom, n![0u8, atom]];
+            assert_eq!(cue(&jam(&noun)), Ok(noun));
+        }
     }
     let cell = n![1u8, 2u8];
     assert_eq!(

@@ -24,7 +24,7 @@ impl BitWriter {
 
     /// Writes the low `count` bits (at most 64) of a value that has no others.
     pub(super) fn put(&mut self, value: u64, count: u32) {
-        debug_assert!(count == 64 || value >> count == 0, "bits above the count");
+        assert!(count == 64 || value >> count == 0, "bits above the count");
         self.word |= value << self.fill;
         let fill = self.fill + count;
         if fill < 64 {
@@ -124,13 +124,25 @@ impl<'a> BitReader<'a> {
 
     /// Reads some bits, of which the input has that many, as little-endian bytes.
     pub(super) fn take_bytes(&mut self, count: u64) -> Vec<u8> {
-        let mut out = Vec::with_capacity(count.div_ceil(8) as usize);
-        let mut left = count;
-        while left >= 64 {
-            out.extend_from_slice(&self.take(64).to_le_bytes());
-            left -= 64;
+        let mut out = vec![0; count.div_ceil(8) as usize];
+        let (whole, last) = out.split_at_mut((count / 64) as usize * 8);
+        let (words, _) = whole.as_chunks_mut::<8>();
+        let (source, _) = self.bytes[(self.position / 8) as usize..].as_chunks::<8>();
+        let shift = (self.position % 8) as u32;
+        let mut copied = 0;
+        for ((word, low), high) in words.iter_mut().zip(source).zip(source.iter().skip(1)) {
+            // Twice, since a shift by 64 would be none.
+            let high = u64::from_le_bytes(*high) << 1 << (63 - shift);
+            *word = (u64::from_le_bytes(*low) >> shift | high).to_le_bytes();
+            copied += 1;
         }
-        out.extend_from_slice(&self.take(left as u32).to_le_bytes()[..left.div_ceil(8) as usize]);
+        // At the end of the input there may be no whole word to look at.
+        self.position += copied * 64;
+        for word in words.iter_mut().skip(copied as usize) {
+            *word = self.take(64).to_le_bytes();
+        }
+        let tail = self.take((count % 64) as u32).to_le_bytes();
+        last.copy_from_slice(&tail[..last.len()]);
         out
     }
 
