@@ -4,7 +4,7 @@
 //! immutable and shared: a clone copies a pointer. Atoms below 2^64 lie in the [`Noun`] itself.
 //!
 //! Nouns from outside may be a million cells deep, and may share so much that a kilobyte stands for 2^60
-//! leaves. So nothing in this module recurses, and equality, [`Noun::mug`], [`jam`], [`cue`] and drop take time
+//! leaves. So nothing in this module recurses, and equality, [`Noun::mug`], [`jam()`], [`cue()`] and drop take time
 //! linear in the cells that are in memory, whatever tree these stand for.
 
 mod atom;

@@ -85,7 +85,7 @@ pub fn format(base: Base, bytes: &[u8]) -> String {
     text
 }
 
-/// The atom that a text stands for. Dots must stand where [`format`] puts them, and there must be no leading zeros.
+/// The atom that a text stands for. Dots must stand where [`format()`] puts them, and there must be no leading zeros.
 ///
 /// # Errors
 /// If the text is not such a number.
