@@ -218,13 +218,12 @@ fn a_full_disk_stops_a_member_and_loses_nothing() -> anyhow::Result<()> {
     let load = load(&ship, 16);
     load.more(50, PATIENCE)?;
     ship.cluster.terminate(victim, PATIENCE)?;
-    // A file-size limit a little above what the logs have now stands for a disk that is nearly full. The signal that
+    // A file-size limit a little above what the event log has now stands for a disk that is nearly full. The signal that
     // goes with the limit is ignored, so that writes fail, as they do on a full disk.
-    let size = |name: &str| std::fs::metadata(ship.pier(victim).join(name)).map_or(0, |meta| meta.len());
-    let largest = size(".urb/log/0i0/data.mdb").max(size(".urb/raft/data.mdb"));
+    let log = std::fs::metadata(ship.pier(victim).join(".urb/log/0i0/data.mdb"))?.len();
     let wrapper = ship.directory.path().join("limited");
     let king = ship.cluster.members[victim].program.clone();
-    let blocks = largest / 512 + 64;
+    let blocks = log / 512 + 64;
     std::fs::write(
         &wrapper,
         format!("#!/bin/sh\ntrap '' XFSZ\nulimit -f {blocks}\nexec {} \"$@\"\n", king.display()),
