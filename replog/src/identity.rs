@@ -230,6 +230,14 @@ fn parse(text: &str, path: &Path) -> Result<Identity, IdentityError> {
     }
 }
 
+/// Reads bytes as an identity file, for a fuzzer.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(identity) = parse(&text, Path::new(NAME)) {
+        assert_eq!(render(&identity), text, "an identity is written as it was read");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

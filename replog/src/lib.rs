@@ -7,6 +7,8 @@
 mod errors;
 mod handle;
 mod identity;
+#[doc(hidden)]
+pub mod inside;
 pub mod inspect;
 mod limits;
 mod net;

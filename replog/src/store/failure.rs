@@ -126,28 +126,34 @@ pub(crate) fn kind_of_heed(error: &heed::Error) -> FailureKind {
 /// lack of room: LMDB reports a short write, which is what a disk that fills gives first, as an I/O error.
 const LITTLE: u64 = 2 * 1024 * 1024;
 
-/// Whether there is next to no room for the files in a directory.
+/// Whether there is next to no room for the files in a directory, or in those below it.
 fn is_full(directory: &Path) -> bool {
     use nix::sys::{
         resource::{Resource, getrlimit},
         statvfs::statvfs,
     };
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "these numbers are narrower on some systems"
+    )]
     let free = statvfs(directory).map_or(u64::MAX, |fs| {
         fs.blocks_available() as u64 * fs.fragment_size() as u64
     });
     let limit = getrlimit(Resource::RLIMIT_FSIZE).map_or(u64::MAX, |(soft, _)| soft);
-    let largest = std::fs::read_dir(directory)
-        .map(|files| {
-            files
-                .flatten()
-                .filter_map(|file| file.metadata().ok())
-                .map(|data| data.len())
-                .max()
-        })
-        .ok()
-        .flatten()
-        .unwrap_or(0);
-    free < LITTLE || largest.saturating_add(LITTLE) > limit
+    free < LITTLE || (limit < u64::MAX && largest(directory, 1).saturating_add(LITTLE) > limit)
+}
+
+/// The length of the largest file in a directory, and so many levels below.
+fn largest(directory: &Path, levels: usize) -> u64 {
+    let Ok(files) = std::fs::read_dir(directory) else {
+        return 0;
+    };
+    let length = |file: std::fs::DirEntry| match file.metadata() {
+        Ok(data) if data.is_dir() && levels > 0 => largest(&file.path(), levels - 1),
+        Ok(data) => data.len(),
+        Err(_) => 0,
+    };
+    files.flatten().map(length).max().unwrap_or(0)
 }
 
 /// Tells the process that a store has failed. Shared by a member's stores; the first failure stays.
@@ -227,11 +233,6 @@ impl Health {
         failure.clone()
     }
 
-    /// As [`fail`](Self::fail), for an I/O error.
-    pub(crate) fn fail_io(&self, what: impl Into<String>, error: &io::Error) -> StoreFailed {
-        self.fail(what, error, kind_of_io(error))
-    }
-
     /// As [`fail`](Self::fail), for an error of LMDB's.
     pub(crate) fn fail_heed(&self, what: impl Into<String>, error: &heed::Error) -> StoreFailed {
         self.fail(what, error, kind_of_heed(error))
@@ -247,8 +248,14 @@ mod tests {
         let alarm = Alarm::new();
         let health = Health::new(StoreName::RaftLog, Path::new("/pier/.urb/raft"), alarm.clone());
         assert_eq!(health.check(), Ok(()));
-        let first = health.fail_io("syncing entry 7", &io::Error::from(io::ErrorKind::StorageFull));
-        let second = health.fail_io("syncing entry 8", &io::Error::other("the cable came out"));
+        let first = health.fail_heed(
+            "syncing entry 7",
+            &heed::Error::Io(io::ErrorKind::StorageFull.into()),
+        );
+        let second = health.fail_heed(
+            "syncing entry 8",
+            &heed::Error::Io(io::Error::other("the cable came out")),
+        );
         assert_eq!(first, second);
         assert_eq!(health.check(), Err(first.clone()));
         assert_eq!(alarm.subscribe().borrow().as_ref(), Some(&first));

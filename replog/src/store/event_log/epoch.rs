@@ -19,7 +19,6 @@ use heed::{
 };
 use seguro_event::EventNumber;
 use std::{
-    io,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -192,11 +191,6 @@ impl Epoch {
     /// Bytes of its environment's file that are in use.
     pub(super) fn used_bytes(&self) -> u64 {
         lmdb::used_bytes(&self.env)
-    }
-
-    /// Bytes of address space reserved for it.
-    pub(super) fn map_bytes(&self) -> usize {
-        self.env.info().map_size
     }
 
     /// A handle that tells when the environment is closed, once this epoch is dropped.
@@ -397,9 +391,4 @@ fn events_options(
         .key_comparator::<IntegerComparator>();
     options.name(EVENTS);
     options
-}
-
-/// An event that is not the next one, as an I/O error: for stages that only know those.
-pub(super) fn invalid(text: impl std::fmt::Display) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, text.to_string())
 }

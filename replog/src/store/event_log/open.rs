@@ -10,7 +10,7 @@ use super::{
     recent::Recent,
     roll,
     seguro::Applied,
-    transfer::{self, CompleteEpoch},
+    transfer,
     writer::Writer,
 };
 use crate::{
@@ -193,6 +193,7 @@ pub(crate) struct Opened {
     /// Events of another runtime's: `append` is refused until [`EventLog::adopt`].
     pub(crate) foreign: Option<Foreign>,
     /// What else an operator should know; it has been logged.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests to look at"))]
     pub(crate) notices: Vec<Notice>,
 }
 
@@ -251,29 +252,6 @@ impl EventLog {
             &*faults,
         )?;
         start(layout, options, *ship, epoch, EventNumber::ZERO, None, true)
-    }
-
-    /// Makes the log of a member that joins, from a snapshot, in the place of whatever log is there.
-    ///
-    /// # Errors
-    /// When it cannot be written, or opened.
-    pub(crate) fn receive(
-        pier: &PierLock,
-        incoming: CompleteEpoch,
-        options: EventLogOptions,
-    ) -> Result<Opened, EventLogOpenError> {
-        let layout = Layout::new(pier.pier());
-        let ship = incoming.head().ship;
-        incoming.put_in_place(&*options.faults)?;
-        if !files::holds(layout.log(), DATA_FILE) {
-            write_top(&layout, &ship, &options)?;
-        }
-        let path = layout.log().to_path_buf();
-        let gone = || EventLogOpenError::NoEpoch {
-            path,
-            found: "nothing, after a snapshot was put there".to_owned(),
-        };
-        EventLog::open(pier, options)?.ok_or_else(gone)
     }
 
     /// Opens the pier's log; None where there is none.

@@ -215,6 +215,29 @@ pub(super) fn put_images(
     table.put(txn, IMAGES, &encode_images(value))
 }
 
+/// Reads bytes as each of our records, as they are and as the body of a sealed one.
+pub(super) fn fuzz(bytes: &[u8]) {
+    for record in [bytes, &seal(bytes)] {
+        if let Ok(applied) = decode_applied(record) {
+            assert_eq!(
+                encode_applied(&applied),
+                record,
+                "a record is written as it was read"
+            );
+        }
+        if let Ok(base) = decode_base(record) {
+            assert_eq!(encode_base(&base), record, "a record is written as it was read");
+        }
+        if let Ok(images) = decode_images(record) {
+            assert_eq!(
+                encode_images(&images),
+                record,
+                "a record is written as it was read"
+            );
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

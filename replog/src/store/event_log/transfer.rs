@@ -35,7 +35,7 @@ use bytes::Bytes;
 use seguro_event::EventNumber;
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -590,4 +590,18 @@ fn exchange(incoming: &PathBuf, target: &PathBuf, faults: &dyn Faults) -> Result
     }
     files::remove_dir(target, faults)?;
     files::rename(incoming, target, faults)
+}
+
+/// Reads bytes as a snapshot's head, as a peer or the disk gives it.
+pub(super) fn fuzz(bytes: &[u8]) {
+    if let Ok(head) = codec::decode::<SnapshotHead>("a snapshot's head", bytes)
+        && head.check().is_ok()
+    {
+        assert!(
+            head.images
+                .iter()
+                .all(|image| IMAGES.contains(&image.name.as_str())),
+            "no strange files"
+        );
+    }
 }

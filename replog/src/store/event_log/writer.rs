@@ -47,7 +47,7 @@ pub(super) enum Command {
     },
     /// Replace the log.
     Install {
-        incoming: CompleteEpoch,
+        incoming: Box<CompleteEpoch>,
         reply: oneshot::Sender<Result<(), AppendError>>,
     },
     /// Write what waits, and end.
@@ -159,7 +159,7 @@ impl Writer {
                 let _ = reply.send(self.chop(keep));
             }
             Command::Install { incoming, reply } => {
-                let _ = reply.send(self.install(incoming));
+                let _ = reply.send(self.install(*incoming));
             }
             Command::Close { .. } => unreachable!("the loop ends with it"),
         }

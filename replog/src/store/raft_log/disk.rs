@@ -358,24 +358,9 @@ impl Disk {
         Ok(out)
     }
 
-    /// Where it lies.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// What may fail.
-    pub(super) fn faults(&self) -> &dyn Faults {
-        &*self.faults
-    }
-
     /// Bytes of its file that are in use.
     pub(super) fn used_bytes(&self) -> u64 {
         lmdb::used_bytes(&self.env)
-    }
-
-    /// Bytes of address space reserved for it.
-    pub(super) fn map_bytes(&self) -> usize {
-        self.env.info().map_size
     }
 
     /// Closes it, and waits until its last reader is done.

@@ -225,13 +225,6 @@ impl RaftLog {
             .map_or(0, |disk| disk.used_bytes())
     }
 
-    /// Bytes of address space reserved for it, which it cannot outgrow; 0 when closed.
-    pub(crate) fn map_bytes(&self) -> usize {
-        lock(&self.shared.disk)
-            .as_ref()
-            .map_or(0, |disk| disk.map_bytes())
-    }
-
     /// Writes what waits, syncs, and closes. Other handles get errors from then on.
     ///
     /// # Errors

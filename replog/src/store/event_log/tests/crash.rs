@@ -204,7 +204,8 @@ async fn tell(
         );
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    check(found, &lock(&promised), &what).await;
+    let promised = std::mem::take(&mut *lock(&promised));
+    check(found, &promised, &what).await;
     true
 }
 

@@ -3,6 +3,13 @@
 use super::*;
 use crate::limits::MIB;
 
+/// As a member does that joins: its log is empty before.
+async fn receive(lock: &PierLock, complete: CompleteEpoch) -> EventLog {
+    let log = EventLog::create(lock, &complete.head().ship, options()).unwrap();
+    log.install(complete).await.unwrap();
+    log
+}
+
 /// A log with images at 5 and events up to 9.
 async fn source() -> (TempDir, PierLock, EventLog) {
     let (dir, lock, log) = new_pier();
@@ -83,15 +90,14 @@ async fn t10_a_new_member_begins_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let lock = PierLock::acquire(dir.path()).unwrap();
     let complete = send(&source.snapshot().unwrap().unwrap(), dir.path());
-    let opened = EventLog::receive(&lock, complete, options()).unwrap();
-    assert_eq!(opened.foreign, None);
-    check_received(&opened.log, &source);
-    opened.log.append(&events(10, 10), raft(3)).await.unwrap();
+    let log = receive(&lock, complete).await;
+    check_received(&log, &source);
+    log.append(&events(10, 10), raft(3)).await.unwrap();
     source.append(&events(10, 10), raft(3)).await.unwrap();
     source.sync().await.unwrap();
-    opened.log.sync().await.unwrap();
+    log.sync().await.unwrap();
     assert_eq!(
-        opened.log.durable().applied,
+        log.durable().applied,
         source.durable().applied,
         "their hashes go on alike"
     );
@@ -106,11 +112,8 @@ async fn t11_epoch_zero_has_no_images() {
     let lock = PierLock::acquire(dir.path()).unwrap();
     let snapshot = source.snapshot().unwrap().unwrap();
     assert_eq!(snapshot.head().images, []);
-    let opened = EventLog::receive(&lock, send(&snapshot, dir.path()), options()).unwrap();
-    assert_eq!(
-        (opened.log.epochs(), all(&opened.log)),
-        (vec![EventNumber(0)], events(1, 4))
-    );
+    let log = receive(&lock, send(&snapshot, dir.path())).await;
+    assert_eq!((log.epochs(), all(&log)), (vec![EventNumber(0)], events(1, 4)));
 }
 
 #[tokio::test]
@@ -129,9 +132,7 @@ async fn t12_a_pier_taken_over_has_a_snapshot_too() {
     assert_eq!(snapshot.head().base, LogHash::starting_after(EventNumber(61)));
     let dir = tempfile::tempdir().unwrap();
     let other = PierLock::acquire(dir.path()).unwrap();
-    let received = EventLog::receive(&other, send(&snapshot, dir.path()), options())
-        .unwrap()
-        .log;
+    let received = receive(&other, send(&snapshot, dir.path())).await;
     assert_eq!(all(&received), all(&source));
 }
 
@@ -223,9 +224,9 @@ async fn t30_it_is_resumed_and_takes_what_came_meanwhile() {
     );
     send_images(&snapshot, &mut to);
     send_events(&snapshot, &mut to);
-    let opened = EventLog::receive(&lock, to.complete().unwrap(), options()).unwrap();
-    assert_eq!(all(&opened.log), events(6, 12));
-    assert_eq!(opened.applied, source.durable().applied);
+    let log = receive(&lock, to.complete().unwrap()).await;
+    assert_eq!(all(&log), events(6, 12));
+    assert_eq!(log.durable().applied, source.durable().applied);
 }
 
 #[tokio::test]
@@ -267,7 +268,7 @@ async fn t40_damage_is_noticed_and_sent_again() {
     );
 
     // Only that image is sent again; this time an event is wrong.
-    let mut to = begin(dir.path(), snapshot.head());
+    let to = begin(dir.path(), snapshot.head());
     assert_eq!(to.image_lengths()[0], 0);
     assert_eq!(
         (to.image_lengths()[1], to.last()),

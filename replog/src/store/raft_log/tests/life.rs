@@ -248,7 +248,7 @@ async fn t40_reads_come_in_pieces() {
 
 #[tokio::test]
 async fn t41_large_entries() {
-    let (dir, mut log) = new_log();
+    let (dir, log) = new_log();
     log.close().await.unwrap();
     let options = RaftLogOptions {
         map_bytes: 1 << 30,

@@ -48,7 +48,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 self.membership = StoredMembership::new(Some(entry.log_id()), membership.clone());
             }
             if let Some(responder) = responder {
-                responder.send(Default::default());
+                responder.send(());
             }
         }
         Ok(())
