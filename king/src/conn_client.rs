@@ -1,12 +1,12 @@
 //! A client of a ship's control socket, `.urb/conn.sock` (`spec/drivers.md` section 10), for the demo, the tests and
 //! the benches.
 
+use crate::unix_socket;
 use serf_ipc::{Noun, cue, jam, n, newt};
 use std::{
-    fs::File,
     io::{self, Read, Write},
-    os::{fd::AsRawFd, unix::net::UnixStream},
-    path::{Path, PathBuf},
+    os::unix::net::UnixStream,
+    path::Path,
     time::Duration,
 };
 
@@ -40,12 +40,7 @@ impl ConnClient {
     /// # Errors
     /// When no leader runs there.
     pub fn connect(pier: &Path) -> io::Result<ConnClient> {
-        // Through an open directory, since a socket's path may have only 107 bytes.
-        let dir = File::open(pier.join(".urb"))?;
-        let stream = UnixStream::connect(PathBuf::from(format!(
-            "/proc/self/fd/{}/conn.sock",
-            dir.as_raw_fd()
-        )))?;
+        let stream = unix_socket::connect(&pier.join(".urb/conn.sock"))?;
         Ok(ConnClient {
             stream,
             decoder: newt::Decoder::new(ANSWER_BYTES),
@@ -86,7 +81,9 @@ impl ConnClient {
     /// # Errors
     /// When the ship is gone, or the wire is no cell.
     pub fn send_ovum(&mut self, id: u64, wire: &Noun, card: Noun) -> io::Result<()> {
-        let Some((target, rest)) = wire.as_cell() else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let Some((target, rest)) = wire.as_cell() else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
         self.send(id, "ovum", n![target.clone(), rest.clone(), card])
     }
 

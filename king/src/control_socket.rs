@@ -5,16 +5,14 @@
 use crate::{
     limits,
     pier::{PierHandle, PierStatus},
+    unix_socket,
 };
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, Permissions},
     io::{BufRead, BufReader, Read, Write},
-    os::{
-        fd::AsRawFd,
-        unix::{fs::PermissionsExt, net::UnixStream},
-    },
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -58,31 +56,15 @@ impl ControlSocket {
     }
 }
 
-/// A directory that is held open gives its entries a short name, whatever its own: a socket's path may have only 107
-/// bytes.
-struct Short {
-    _held: File,
-    path: PathBuf,
-}
-
-fn short(dir: &Path, name: &str) -> std::io::Result<Short> {
-    let held = File::open(dir)?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", held.as_raw_fd()));
-    Ok(Short { _held: held, path })
-}
-
 /// Serves the operator's socket of `pier`.
 ///
 /// # Errors
 /// When the socket cannot be made.
 pub fn serve(pier: &Path, handle: PierHandle) -> anyhow::Result<ControlSocket> {
-    let dir = pier.join(".urb");
-    let path = dir.join(NAME);
-    // The pier's lock is held, so a socket that is there was left by a king that is gone.
-    let _ = fs::remove_file(&path);
-    let short = short(&dir, NAME).with_context(|| format!("the directory {}", dir.display()))?;
-    let listener =
-        UnixListener::bind(&short.path).with_context(|| format!("the control socket {}", path.display()))?;
+    let path = pier.join(".urb").join(NAME);
+    let listener = unix_socket::listen(&path)
+        .and_then(UnixListener::from_std)
+        .with_context(|| format!("the control socket {}", path.display()))?;
     fs::set_permissions(&path, Permissions::from_mode(0o600))
         .with_context(|| format!("the control socket {}", path.display()))?;
     let places = Arc::new(Semaphore::new(limits::CONTROL_CONNECTIONS));
@@ -168,16 +150,15 @@ pub fn ask_roll(pier: &Path, keep: usize) -> anyhow::Result<u64> {
 }
 
 fn ask(pier: &Path, request: &Request) -> anyhow::Result<Answer> {
-    let dir = pier.join(".urb");
+    let path = pier.join(".urb").join(NAME);
     let nobody = || {
         format!(
             "no member runs on {} (its control socket {} does not answer)",
             pier.display(),
-            dir.join(NAME).display()
+            path.display()
         )
     };
-    let short = short(&dir, NAME).with_context(nobody)?;
-    let mut stream = UnixStream::connect(&short.path).with_context(nobody)?;
+    let mut stream = unix_socket::connect(&path).with_context(nobody)?;
     stream.set_read_timeout(Some(limits::CONTROL_PATIENCE))?;
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');

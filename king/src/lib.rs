@@ -18,3 +18,4 @@ pub mod pier;
 pub mod pipeline;
 pub mod settings;
 pub mod tank;
+mod unix_socket;

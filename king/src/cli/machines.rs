@@ -7,7 +7,7 @@ use std::{
 
 /// Why a list of machines does not do.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MachinesError {
+pub(super) enum MachinesError {
     /// One address stands twice.
     #[error("--machines names {0} twice")]
     Twice(SocketAddr),
@@ -38,7 +38,7 @@ pub enum MachinesError {
 ///
 /// # Errors
 /// When the list is not one, or does not tell.
-pub fn own_address(
+pub(super) fn own_address(
     machines: &[SocketAddr],
     bind: Option<SocketAddr>,
     local: &BTreeSet<IpAddr>,
@@ -77,7 +77,7 @@ pub fn own_address(
 
 /// The addresses of this machine's interfaces.
 #[must_use]
-pub fn local_addresses() -> BTreeSet<IpAddr> {
+pub(super) fn local_addresses() -> BTreeSet<IpAddr> {
     let Ok(interfaces) = nix::ifaddrs::getifaddrs() else {
         return BTreeSet::new();
     };

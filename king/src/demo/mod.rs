@@ -173,12 +173,12 @@ fn show(
     println!("\nCtrl-C ends the demo.");
     while !interrupted.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(100));
-        if let Some(now) = cluster.live_leader() {
-            if now != leader {
-                leader = now;
-                let port = cluster.members[leader].http_port.unwrap_or_default();
-                println!("member {} leads now: http://127.0.0.1:{port}/", leader + 1);
-            }
+        if let Some(now) = cluster.live_leader()
+            && now != leader
+        {
+            leader = now;
+            let port = cluster.members[leader].http_port.unwrap_or_default();
+            println!("member {} leads now: http://127.0.0.1:{port}/", leader + 1);
         }
     }
     for index in 0..MEMBERS {
@@ -218,12 +218,12 @@ fn prove(
             cluster.kill(leader)?;
             killed = Some((leader, Instant::now()));
         }
-        if let (Some((member, at)), false) = (killed, restarted) {
-            if at.elapsed() >= args.restart_after {
-                say(args, &format!("starting member {} again", member + 1));
-                cluster.run(member)?;
-                restarted = true;
-            }
+        if let (Some((member, at)), false) = (killed, restarted)
+            && at.elapsed() >= args.restart_after
+        {
+            say(args, &format!("starting member {} again", member + 1));
+            cluster.run(member)?;
+            restarted = true;
         }
     }
     if let (Some((member, _)), false) = (killed, restarted) {

@@ -171,10 +171,10 @@ impl Pier {
     }
 
     fn replay_done(&mut self, at: EventNumber) {
-        if let Some(progress) = self.catch_up.progress.take() {
-            if at.since(progress.from) >= limits::PLAY_EVENTS as u64 {
-                tracing::info!(from = %progress.from, to = %at, "replay done");
-            }
+        if let Some(progress) = self.catch_up.progress.take()
+            && at.since(progress.from) >= limits::PLAY_EVENTS as u64
+        {
+            tracing::info!(from = %progress.from, to = %at, "replay done");
         }
     }
 

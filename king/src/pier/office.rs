@@ -178,10 +178,11 @@ impl Office {
     /// The next thing for the serf: events depth first over the drivers' list (`spec/ipc.md` section 9), a peek
     /// after each event. `now` is the batch's date: further events of the batch are dated a step more each.
     pub(crate) fn next(&mut self, now: u128, prefer_peek: bool) -> Option<Next> {
-        if (prefer_peek || !self.pipeline.may_feed()) && self.stage != Stage::CatchingUp {
-            if let Some(peek) = self.peeks.pop_front() {
-                return Some(Next::Peek(peek));
-            }
+        if (prefer_peek || !self.pipeline.may_feed())
+            && self.stage != Stage::CatchingUp
+            && let Some(peek) = self.peeks.pop_front()
+        {
+            return Some(Next::Peek(peek));
         }
         if !self.pipeline.may_feed() {
             return None;

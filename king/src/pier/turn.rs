@@ -109,19 +109,20 @@ impl Pier {
                 self.end_office(&role, now);
             }
         }
-        if let (None, Role::Leader { term, barrier }) = (&self.office, &role) {
-            if self.leaving.is_none() && self.ended_terms < Some(*term) {
-                tracing::info!(%term, %barrier, "elected");
-                self.offices += 1;
-                self.boot_proposed = false;
-                self.office = Some(Office::new(
-                    *term,
-                    *barrier,
-                    self.settings.run_ahead,
-                    self.settings.batch,
-                    now,
-                ));
-            }
+        if let (None, Role::Leader { term, barrier }) = (&self.office, &role)
+            && self.leaving.is_none()
+            && self.ended_terms < Some(*term)
+        {
+            tracing::info!(%term, %barrier, "elected");
+            self.offices += 1;
+            self.boot_proposed = false;
+            self.office = Some(Office::new(
+                *term,
+                *barrier,
+                self.settings.run_ahead,
+                self.settings.batch,
+                now,
+            ));
         }
     }
 
@@ -551,8 +552,8 @@ impl Pier {
     /// Lets this member stand for election only while its serf is near, if others can: an office whose serf has to
     /// catch up first is a long pause. A serf that is only starting is no reason.
     fn hold_back_if_far(&mut self) {
-        let trails = self.serf.is_awake()
-            && self.commit.event.since(self.serf.event()) > limits::LAG_FOR_OFFICE;
+        let trails =
+            self.serf.is_awake() && self.commit.event.since(self.serf.event()) > limits::LAG_FOR_OFFICE;
         let far = trails || self.serf.deaths_in_a_row() > 1;
         if self.office.is_none() && self.held_back != Some(far) {
             self.held_back = Some(far);
