@@ -4,6 +4,9 @@
 //! `cargo bench -p seguro-benches --bench store`. A shared disk is not the same from one second to the next: read ratios
 //! of one run, and run it twice.
 
+#![expect(clippy::expect_used, reason = "a bench that cannot go on ends")]
+#![expect(missing_docs, reason = "criterion's macro makes a function")]
+
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use heed::{
