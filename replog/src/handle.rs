@@ -2,16 +2,17 @@
 
 use crate::{
     errors::{CloseError, Fatal, OpenError, ProposeError, ReadError, RollError, TransferError},
-    types::{Batch, Commit, Event, Member, MemberId, Role, ShipIdentity, Term},
-};
-use crate::{
+    net::detour::Detours,
     raft::{
         config::{Command, Lost, end_term},
         limits::MAX_BATCH_BYTES,
+        machine::durable_place,
         node::Node,
         seat::Seat,
+        tasks,
     },
     store::event_log::EventLog,
+    types::{Batch, Commit, Event, Member, MemberId, Role, ShipIdentity, Term},
 };
 use openraft::{
     Instant as _, ReadPolicy, async_runtime::watch::WatchReceiver, vote::leader_id_std::CommittedLeaderId,
@@ -103,6 +104,8 @@ pub struct Status {
     pub leader: Option<Member>,
     /// All members.
     pub members: Vec<Member>,
+    /// Whether a change of voters is half done: until it is finished a quorum of the old ones and of the new ones is needed.
+    pub joint: bool,
     /// Last event committed as far as this member knows.
     pub committed: EventNumber,
     /// Last event synced in this member's event log.
@@ -127,11 +130,33 @@ impl Replog {
     /// # Errors
     /// When the settings contradict each other or the disk, an address cannot be had, or a store cannot be opened.
     pub async fn open(config: Config) -> Result<Replog, OpenError> {
+        Replog::open_with(config, Detours::default()).await
+    }
+
+    /// As [`open`](Self::open), with relays in the way to other members: for tests of the network.
+    #[doc(hidden)]
+    #[expect(clippy::missing_errors_doc, reason = "as open")]
+    pub async fn open_with(config: Config, detours: Detours) -> Result<Replog, OpenError> {
         let pier = config.pier.clone();
         Ok(Replog {
-            seat: Seat::open(config).await?,
+            seat: Seat::open(config, detours).await?,
             pier,
         })
+    }
+
+    /// Purges all of the Raft log that the event log has on disk, as if it had grown far beyond its limits: for tests.
+    #[doc(hidden)]
+    pub async fn purge_all(&self) {
+        let Some(node) = self.seat.node() else { return };
+        let purging = async move {
+            if node.log.sync().await.is_ok()
+                && let Ok(place) = durable_place(&node.log)
+                && let Some(applied) = place.applied
+            {
+                let _ = tasks::purge_log(&node.raft, applied.index).await;
+            }
+        };
+        self.seat.run(purging).await;
     }
 
     /// Whose ship it is; None until known (a member that joins learns it from the leader).
@@ -345,6 +370,7 @@ impl Replog {
                 .current_leader
                 .and_then(|id| members.iter().find(|member| member.id == id).cloned()),
             members,
+            joint: membership.get_joint_config().len() > 1,
             committed,
             durable: node.log.durable().event,
             raft_log_bytes: node.raft_log.used_bytes(),
@@ -403,6 +429,7 @@ impl Status {
             term: Term(0),
             leader: None,
             members: Vec::new(),
+            joint: false,
             committed: EventNumber::ZERO,
             durable: EventNumber::ZERO,
             raft_log_bytes: 0,

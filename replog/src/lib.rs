@@ -22,4 +22,6 @@ pub use handle::{
     Config, DEFAULT_ELECTION_TIMEOUT_MAX, DEFAULT_ELECTION_TIMEOUT_MIN, DEFAULT_EVENT_LOG_MAP_BYTES,
     DEFAULT_HEARTBEAT, InstalledSnapshot, Replog, Start, Status,
 };
+#[doc(hidden)]
+pub use net::detour::Detours;
 pub use types::{Batch, BatchError, Commit, Event, Member, MemberId, Role, ShipIdentity, Term};

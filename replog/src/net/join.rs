@@ -3,6 +3,7 @@
 use crate::{
     net::{
         connection::{Connection, LinkError},
+        detour::Detours,
         limits::{HANDSHAKE_PATIENCE, JOIN_PATIENCE, JOIN_PAUSE},
         wire::{self, Hello, Join, JoinAnswer, Purpose, kind},
     },
@@ -141,6 +142,7 @@ pub(crate) async fn join(
     id: MemberId,
     address: SocketAddr,
     machines: &[SocketAddr],
+    detours: &Detours,
 ) -> Result<(ClusterId, ShipIdentity), String> {
     let mut said = String::new();
     loop {
@@ -151,7 +153,7 @@ pub(crate) async fn join(
             // The leader that a member names is asked at once; it may name another, once.
             for _ in 0..2 {
                 let Some(machine) = next.take() else { break };
-                match ask(id, address, machine).await {
+                match ask(id, address, detours.on_the_way_to(machine)).await {
                     Ok(JoinAnswer::Taken { cluster, ship }) => return Ok((cluster, ship)),
                     Ok(JoinAnswer::Ask(leader)) => next = Some(leader),
                     Ok(JoinAnswer::Later(why)) => hint = Some(why),

@@ -3,6 +3,7 @@
 use crate::{
     net::{
         connection::{Connection, LinkError},
+        detour::Detours,
         limits::{
             APPENDS_IN_FLIGHT, COMPLAIN_EVERY, IDLE_CONNECTIONS, RETRY_PAUSES, SEND_BACKLOG_BYTES, SILENCE,
         },
@@ -36,7 +37,7 @@ use std::{
     task::{Context, Poll},
 };
 use tokio::time::{Instant, Sleep, sleep_until};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// What all links of a member share.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     peers: Mutex<HashMap<MemberId, Arc<PeerState>>>,
     next_ask: AtomicU64,
     sending: Sending,
+    detours: Detours,
 }
 
 /// The last entries of the snapshots that are being sent: what comes after them is not purged.
@@ -115,11 +117,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Links {
     /// For member `id` of `cluster`.
-    pub(crate) fn new(id: MemberId, cluster: ClusterId, sending: Sending) -> Links {
+    pub(crate) fn new(id: MemberId, cluster: ClusterId, sending: Sending, detours: Detours) -> Links {
         Links(Arc::new(Shared {
             id,
             cluster,
             sending,
+            detours,
             idle: Mutex::default(),
             peers: Mutex::default(),
             next_ask: AtomicU64::new(1),
@@ -184,7 +187,7 @@ impl Link {
             to: Some(self.target),
             purpose,
         };
-        Connection::dial(self.address()?, &hello).await
+        Connection::dial(self.shared.detours.on_the_way_to(self.address()?), &hello).await
     }
 
     /// Makes the kept connection a good one: a new one if there is none, or one that owes answers to nobody.
@@ -203,20 +206,21 @@ impl Link {
     /// Says once that the peer is out of reach, and again from time to time.
     pub(crate) fn complain(&self, error: &LinkError) {
         let text = error.to_string();
+        // However a connection breaks, it is the same trouble; a refusal has a reason of its own.
+        let trouble = match error {
+            LinkError::Refused(_) | LinkError::Reverted(_) | LinkError::Stranger(_) => text.clone(),
+            _ => String::new(),
+        };
         let mut last = lock(&self.state.complaint);
         let new = last
             .as_ref()
-            .is_none_or(|(said, at)| *said != text || at.elapsed() >= COMPLAIN_EVERY);
+            .is_none_or(|(said, at)| *said != trouble || at.elapsed() >= COMPLAIN_EVERY);
         if !new {
             return;
         }
         let address = self.address.map(|a| a.to_string()).unwrap_or_default();
-        if error.is_quiet() {
-            info!(peer = %self.target, %address, purpose = %self.purpose, "lost a member: {text}");
-        } else {
-            warn!(peer = %self.target, %address, purpose = %self.purpose, "cannot talk to a member: {text}");
-        }
-        *last = Some((text, Instant::now()));
+        warn!(peer = %self.target, %address, purpose = %self.purpose, "cannot talk to a member: {text}");
+        *last = Some((trouble, Instant::now()));
     }
 
     fn reached(&self) {
@@ -236,7 +240,7 @@ impl Link {
                 }
                 // It may have been closed while it was idle: once more on a new one.
                 Err(error) => {
-                    tracing::debug!(peer = %self.target, "an idle connection was of no use: {error}")
+                    debug!(peer = %self.target, "an idle connection was of no use: {error}")
                 }
             }
         }
@@ -295,8 +299,21 @@ impl Link {
         }
     }
 
-    /// The peer has not got an entry that it had stored.
+    /// The peer has not got an entry that it had stored. It is told, so that it stops.
     fn reverted(&self, at: LogId, stored: Option<LogId>) -> LinkError {
+        let mut link = Links(self.shared.clone()).link(
+            self.target,
+            &Peer {
+                address: self.address,
+            },
+            Purpose::Control,
+        );
+        let lost = stored.unwrap_or(at);
+        tokio::spawn(async move {
+            if let Err(error) = link.ask(Question::Lost(lost)).await {
+                debug!(peer = %link.target, "could not tell a member what it has lost: {error}");
+            }
+        });
         LinkError::Reverted(format!(
             "it has lost log entries that it had stored (entry {} is missing, {} was on its disk): its disk does not keep what \
              it syncs, or an old copy was put back. It must not go on: move its pier away and let it join anew from an \

@@ -1,6 +1,7 @@
 //! The members' conversations: frames, messages, connections, the listener, and openraft's network on top.
 
 pub(crate) mod connection;
+pub(crate) mod detour;
 pub(crate) mod frame;
 pub(crate) mod join;
 pub(crate) mod limits;

@@ -13,13 +13,18 @@ use crate::{
     },
     raft::{
         Raft,
-        config::{ClusterId, Entry, TypeConfig, Vote},
+        board::Board,
+        config::{ClusterId, Entry, LogId, TypeConfig, Vote},
         limits::INLINE_DECODE_BYTES,
     },
+    store::failure::EXIT_CORRUPT,
     types::MemberId,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream, stream::FuturesUnordered};
-use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest, VoteResponse};
+use openraft::{
+    async_runtime::watch::WatchReceiver,
+    raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest, VoteResponse},
+};
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -52,6 +57,8 @@ pub(crate) struct Server {
     pub(crate) registrar: Registrar,
     /// One snapshot is received at a time.
     pub(crate) receiving: tokio::sync::Mutex<()>,
+    /// Where it is told that this member must stop.
+    pub(crate) board: Arc<Board>,
 }
 
 /// Takes connections until it is dropped.
@@ -71,7 +78,7 @@ pub(crate) async fn listen(listener: TcpListener, server: Arc<Server>) {
                 }
             },
             Some(ended) = connections.join_next() => {
-                if let Ok(Some(text)) = ended {
+                if let Some(text) = ended.unwrap_or_else(|error| Some(format!("a connection's task has failed: {error}"))) {
                     complaints.say(&text);
                 }
                 continue;
@@ -156,6 +163,24 @@ impl Server {
             .unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
     }
 
+    /// The leader says that this member has lost an entry that it had stored.
+    fn check_loss(&self, from: MemberId, entry: LogId) {
+        let leader = self.raft.server_metrics().borrow_watched().current_leader;
+        let last = self.raft.data_metrics().borrow_watched().last_log;
+        if leader == Some(from) && last < Some(entry) {
+            self.board.fail(
+                format!(
+                    "this member's Raft log ends with entry {}, but the leader was told that entry {} was on its disk: the disk \
+                     does not keep what it syncs, or an old copy was put back. This member's votes cannot be trusted: move the \
+                     pier away and let it join anew from an empty directory",
+                    last.map_or(0, |last| last.index),
+                    entry.index
+                ),
+                EXIT_CORRUPT,
+            );
+        }
+    }
+
     /// A leader speaks for itself.
     pub(crate) fn check_leader(&self, vote: &Vote, from: MemberId) -> Result<(), WireError> {
         if vote.committed && vote.leader_id.voted_for == from {
@@ -190,7 +215,7 @@ async fn serve_log(server: Arc<Server>, connection: Connection, from: MemberId) 
             }
         })
     };
-    let mut answers = Box::pin(server.raft.stream_append(requests));
+    let mut answers = Box::pin(server.raft.stream_append(requests).fuse());
     let mut alive = interval(ALIVE_EVERY);
     alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -256,7 +281,7 @@ async fn serve_control(server: Arc<Server>, connection: Connection, from: Member
                 check_question(&server, &ask.what, from)?;
                 let server = Arc::clone(&server);
                 working.push(Box::pin(async move {
-                    let what = answer(&server, ask.what).await.unwrap_or_else(Reply::Failed);
+                    let what = answer(&server, ask.what, from).await.unwrap_or_else(Reply::Failed);
                     Answer { id: ask.id, what }
                 }));
             }
@@ -281,10 +306,11 @@ fn check_question(server: &Server, question: &Question, from: MemberId) -> Resul
             Ok(())
         }
         Question::Transfer { from: vote, .. } => server.check_leader(vote, from),
+        Question::Lost(_) => Ok(()),
     }
 }
 
-async fn answer(server: &Server, question: Question) -> Result<Reply, String> {
+async fn answer(server: &Server, question: Question, from: MemberId) -> Result<Reply, String> {
     match question {
         Question::Heartbeat(head) => Ok(Reply::Heartbeat(heartbeat(server, head).await?)),
         Question::Vote(ask) => {
@@ -307,6 +333,10 @@ async fn answer(server: &Server, question: Question) -> Result<Reply, String> {
                 .await
                 .map_err(|error| error.to_string())?;
             Ok(Reply::Transfer(taken.map_err(|error| error.to_string())))
+        }
+        Question::Lost(entry) => {
+            server.check_loss(from, entry);
+            Ok(Reply::Lost)
         }
     }
 }

@@ -160,6 +160,8 @@ pub(crate) enum Question {
         /// The last entry that the heir must have.
         last: Option<LogId>,
     },
+    /// A leader has been told by this member that the entry is on its disk, and now it is not.
+    Lost(LogId),
 }
 
 /// What a candidate says of itself.
@@ -198,6 +200,8 @@ pub(crate) enum Reply {
     },
     /// To a transfer: taken, or why not.
     Transfer(Result<(), String>),
+    /// To a loss: heard.
+    Lost,
     /// The question cannot be answered now.
     Failed(String),
 }

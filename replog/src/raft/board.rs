@@ -78,5 +78,8 @@ impl Board {
             }
             first
         });
+        // Whatever office this member holds, it can do nothing with it.
+        self.ended.send_replace(Term(u64::MAX));
+        self.announce(Role::Follower { leader: None });
     }
 }

@@ -19,12 +19,12 @@ use tracing::{debug, info, warn};
 pub(crate) enum Step {
     /// A change is half done: these are the voters that it leads to.
     Finish(BTreeSet<MemberId>),
-    /// A learner has caught up.
+    /// Learners have caught up.
     Promote {
-        /// Which one.
-        learner: MemberId,
-        /// The voter at the same address, whose disk is gone.
-        instead: Option<MemberId>,
+        /// Which ones.
+        learners: Vec<MemberId>,
+        /// The voters at the same addresses, whose disks are gone.
+        instead: Vec<MemberId>,
         /// All voters then.
         voters: BTreeSet<MemberId>,
     },
@@ -49,20 +49,21 @@ pub(crate) fn next_step(
             .flatten()
             .is_some_and(|matched| matched + PROMOTE_LAG >= last)
     };
-    let learner = membership.learner_ids().find(caught_up)?;
-    let instead = voters
-        .iter()
-        .copied()
-        .find(|voter| address(voter).is_some() && address(voter) == address(&learner));
-    let mut to_be = voters.clone();
-    if let Some(gone) = instead {
-        to_be.remove(&gone);
+    // All at once: a cluster of two, on the way to three, survives the loss of neither.
+    let learners: Vec<MemberId> = membership.learner_ids().filter(caught_up).collect();
+    if learners.is_empty() {
+        return None;
     }
-    to_be.insert(learner);
+    let replaced = |voter: &MemberId| {
+        address(voter).is_some() && learners.iter().any(|learner| address(learner) == address(voter))
+    };
+    let instead: Vec<MemberId> = voters.iter().copied().filter(replaced).collect();
+    let stay = voters.iter().copied().filter(|voter| !instead.contains(voter));
+    let voters = stay.chain(learners.iter().copied()).collect();
     Some(Step::Promote {
-        learner,
+        learners,
         instead,
-        voters: to_be,
+        voters,
     })
 }
 
@@ -93,19 +94,16 @@ pub(crate) async fn tend(raft: Raft, role: watch::Receiver<Role>) {
                 voters.clone()
             }
             Step::Promote {
-                learner,
-                instead: None,
+                learners,
+                instead,
                 voters,
             } => {
-                info!(member = %learner, "a learner has caught up: it votes from now on");
-                voters.clone()
-            }
-            Step::Promote {
-                learner,
-                instead: Some(gone),
-                voters,
-            } => {
-                info!(member = %learner, "a learner has caught up: it replaces {gone}, whose disk is gone");
+                for learner in learners {
+                    info!(member = %learner, "a learner has caught up: it votes from now on");
+                }
+                for gone in instead {
+                    info!(member = %gone, "a voter whose disk is gone is replaced by who came to its address");
+                }
                 voters.clone()
             }
         };
@@ -163,6 +161,15 @@ mod tests {
         assert_eq!(next_step(&all, &matched(&[(1, LAST), (2, LAST)]), LAST), None);
     }
 
+    fn promote(learners: &[u64], instead: &[u64], voters: &[u64]) -> Option<Step> {
+        let list = |ids: &[u64]| ids.iter().copied().map(MemberId).collect();
+        Some(Step::Promote {
+            learners: list(learners),
+            instead: list(instead),
+            voters: ids(voters),
+        })
+    }
+
     #[test]
     fn a_learner_votes_when_it_has_caught_up() {
         let learner = membership(&[&[1]], &[(1, 1), (2, 2)]);
@@ -178,13 +185,17 @@ mod tests {
             next_step(&learner, &BTreeMap::from([(member(2), None)]), LAST),
             None
         );
+        let close = matched(&[(1, LAST), (2, LAST - PROMOTE_LAG)]);
+        assert_eq!(next_step(&learner, &close, LAST), promote(&[2], &[], &[1, 2]));
+    }
+
+    #[test]
+    fn learners_that_have_caught_up_vote_at_once() {
+        let learners = membership(&[&[1]], &[(1, 1), (2, 2), (3, 3)]);
+        let all = matched(&[(1, LAST), (2, LAST), (3, LAST)]);
         assert_eq!(
-            next_step(&learner, &matched(&[(1, LAST), (2, LAST - PROMOTE_LAG)]), LAST),
-            Some(Step::Promote {
-                learner: member(2),
-                instead: None,
-                voters: ids(&[1, 2])
-            })
+            next_step(&learners, &all, LAST),
+            promote(&[2, 3], &[], &[1, 2, 3])
         );
     }
 
@@ -193,11 +204,7 @@ mod tests {
         let wiped = membership(&[&[1, 2, 3]], &[(1, 1), (2, 2), (3, 3), (9, 3)]);
         assert_eq!(
             next_step(&wiped, &matched(&[(9, LAST)]), LAST),
-            Some(Step::Promote {
-                learner: member(9),
-                instead: Some(member(3)),
-                voters: ids(&[1, 2, 9])
-            })
+            promote(&[9], &[3], &[1, 2, 9])
         );
     }
 

@@ -5,6 +5,7 @@ use crate::{
     handle::Config,
     identity::{Identity, IdentityFile},
     net::{
+        detour::Detours,
         join::Registrar,
         link::{Links, Sending},
         server::{self, Server},
@@ -21,6 +22,7 @@ use crate::{
     store::{event_log::EventLog, failure::Alarm, raft_log::RaftLog},
     types::{Commit, MemberId, ShipIdentity, Term},
 };
+use futures::{FutureExt, future::BoxFuture};
 use openraft::{
     ChangeMembers, SnapshotPolicy,
     async_runtime::watch::WatchReceiver,
@@ -108,6 +110,7 @@ impl Node {
         config: &Config,
         stores: Stores,
         listener: Option<TcpListener>,
+        detours: Detours,
         board: Arc<Board>,
     ) -> Result<Arc<Node>, OpenError> {
         let Stores {
@@ -132,7 +135,7 @@ impl Node {
             event: log.last(),
             term: Term(0),
         });
-        let links = Links::new(id, cluster, sending.clone());
+        let links = Links::new(id, cluster, sending.clone(), detours);
         let raft = Raft::build(
             id,
             raft_config(config, cluster)?,
@@ -165,11 +168,11 @@ impl Node {
             silence: config.election_timeout_max * 2,
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(tasks::watch_failures(
-            raft.clone(),
-            alarm.subscribe(),
-            Arc::clone(&board),
-        ));
+        let mut spawn = |name, task: BoxFuture<'static, ()>| {
+            tasks.spawn(tasks::watched(name, Arc::clone(&board), task));
+        };
+        let failures = tasks::watch_failures(raft.clone(), alarm.subscribe(), Arc::clone(&board));
+        spawn("failures", failures.boxed());
         let (founded, is_founded) = watch::channel(!founding);
         if founding {
             found(&raft, id, config.own_address, &log, &board, cluster).await?;
@@ -199,25 +202,40 @@ impl Node {
                     founded: is_founded,
                 },
                 receiving: tokio::sync::Mutex::new(()),
+                board: Arc::clone(&board),
             };
-            tasks.spawn(server::listen(listener, Arc::new(server)));
+            spawn("listener", server::listen(listener, Arc::new(server)).boxed());
         }
-        tasks.spawn(tasks::announce(raft.clone(), id, Arc::clone(&board)));
-        tasks.spawn(tasks::resign(
-            raft.clone(),
-            id,
-            Arc::clone(&board),
-            config.election_timeout_max * 2,
-        ));
-        tasks.spawn(tasks::gate(raft.clone(), gate, Arc::clone(&board)));
-        let bytes = {
+        let patience = config.election_timeout_max * 2;
+        let used = {
             let raft_log = raft_log.clone();
             move || raft_log.used_bytes()
         };
-        tasks.spawn(tasks::purge(raft.clone(), log.clone(), sending, bytes));
-        tasks.spawn(members::tend(raft.clone(), board.role.subscribe()));
+        spawn(
+            "roles",
+            tasks::announce(raft.clone(), id, Arc::clone(&board)).boxed(),
+        );
+        spawn(
+            "resignation",
+            tasks::resign(raft.clone(), id, Arc::clone(&board), patience).boxed(),
+        );
+        spawn(
+            "elections",
+            tasks::gate(raft.clone(), gate, Arc::clone(&board)).boxed(),
+        );
+        spawn(
+            "purge",
+            tasks::purge(raft.clone(), log.clone(), sending, used).boxed(),
+        );
+        spawn(
+            "members",
+            members::tend(raft.clone(), board.role.subscribe()).boxed(),
+        );
         if alone && config.own_address.is_some() {
-            tasks.spawn(settle_address(raft.clone(), id, config.own_address));
+            spawn(
+                "own address",
+                settle_address(raft.clone(), id, config.own_address).boxed(),
+            );
         }
         let lease = config.election_timeout_max * LEASE_PERCENT / 100;
         Ok(Arc::new(Node {

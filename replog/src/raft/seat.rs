@@ -7,7 +7,7 @@ use crate::{
     errors::{CloseError, OpenError},
     handle::{Config, Start},
     identity::{Identity, IdentityFile},
-    net::{join, server},
+    net::{detour::Detours, join, server},
     pier_lock::PierLock,
     raft::{
         board::Board,
@@ -139,11 +139,11 @@ impl Seat {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub(crate) async fn open(config: Config) -> Result<Arc<Seat>, OpenError> {
+    pub(crate) async fn open(config: Config, detours: Detours) -> Result<Arc<Seat>, OpenError> {
         check(&config)?;
         let thread = RaftThread::start().map_err(|error| store_error(error, EXIT_IO))?;
         let board = Board::new();
-        let opening = thread.run(open(config, Arc::clone(&board))).await;
+        let opening = thread.run(open(config, detours, Arc::clone(&board))).await;
         let Opening { id, lock, node } =
             opening.unwrap_or_else(|| Err(store_error("starting was interrupted", EXIT_IO)))?;
         Ok(Arc::new(Seat {
@@ -189,6 +189,16 @@ impl Seat {
     }
 }
 
+/// What a member is started from.
+struct Startup {
+    config: Config,
+    detours: Detours,
+    board: Arc<Board>,
+    lock: Arc<PierLock>,
+    alarm: Alarm,
+    listener: Option<TcpListener>,
+}
+
 /// What has been opened.
 struct Opening {
     id: MemberId,
@@ -196,104 +206,175 @@ struct Opening {
     node: watch::Sender<Option<Arc<Node>>>,
 }
 
-async fn open(config: Config, board: Arc<Board>) -> Result<Opening, OpenError> {
+async fn open(config: Config, detours: Detours, board: Arc<Board>) -> Result<Opening, OpenError> {
     let listener = match config.own_address {
         Some(address) => Some(bind(address).await?),
         None => None,
     };
     let lock = PierLock::acquire(&config.pier).map_err(|error| store_error(error, EXIT_CONFIG))?;
-    let lock = Arc::new(lock);
-    let alarm = Alarm::new();
-    let identity = IdentityFile::read(&lock).map_err(|error| store_error(&error, error.exit_code()))?;
-    let options = event_log_options(&config, &alarm);
-    let node = watch::Sender::new(None);
-    let (log, identity) = match (&config.start, identity) {
-        (_, Some(identity)) if identity.get().cluster.is_none() => {
-            return wait_to_join(config, board, lock, alarm, identity, listener, node);
-        }
-        (Start::Found { .. }, Some(identity)) if !identity.get().founding => {
-            return Err(config_error(format!(
-                "{} holds a ship already: a ship is booted once. Run it, or boot into another directory",
-                config.pier.display()
-            )));
-        }
-        (_, Some(identity)) => (open_log(&lock, &config, options)?, identity),
-        (Start::Found { genesis }, None) => {
-            let log =
-                EventLog::create(&lock, genesis, options).map_err(|e| store_error(&e, e.exit_code()))?;
-            (
-                Opened {
+    let startup = Startup {
+        config,
+        detours,
+        board,
+        lock: Arc::new(lock),
+        alarm: Alarm::new(),
+        listener,
+    };
+    let identity =
+        IdentityFile::read(&startup.lock).map_err(|error| store_error(&error, error.exit_code()))?;
+    startup.choose(identity).await
+}
+
+impl Startup {
+    /// What to do by what is in the pier.
+    async fn choose(self, identity: Option<IdentityFile>) -> Result<Opening, OpenError> {
+        let pier = self.config.pier.display();
+        let (log, identity) = match (&self.config.start, identity) {
+            (_, Some(identity)) if identity.get().cluster.is_none() => return self.wait_to_join(identity),
+            (Start::Found { .. }, Some(identity)) if !identity.get().founding => {
+                return Err(config_error(format!(
+                    "{pier} holds a ship already: a ship is booted once. Run it, or boot into another directory"
+                )));
+            }
+            (_, Some(identity)) => (self.open_log()?, identity),
+            (Start::Found { genesis }, None) => {
+                let log = self.new_log(genesis)?;
+                let opened = Opened {
                     log,
                     applied: None,
                     foreign: None,
                     notices: Vec::new(),
-                },
-                new_identity(&lock, true)?,
-            )
-        }
-        (Start::Resume, None) => {
-            let opened = open_log(&lock, &config, options)?;
-            if opened.applied.is_some() {
-                return Err(store_error(
-                    format!(
-                        "{} holds a replicated event log, but not the Raft log and identity that belong to it (.urb/raft): what \
-                         was acknowledged last may be missing. Restore the pier whole, or let the member join anew from an empty \
-                         directory",
-                        config.pier.display()
-                    ),
-                    EXIT_CORRUPT,
-                ));
+                };
+                (opened, new_identity(&self.lock, true)?)
             }
-            (opened, new_identity(&lock, true)?)
+            (Start::Resume, None) => {
+                let opened = self.open_log()?;
+                if opened.applied.is_some() {
+                    return Err(store_error(
+                        format!(
+                            "{pier} holds a replicated event log, but not the Raft log and identity that belong to it \
+                             (.urb/raft): what was acknowledged last may be missing. Restore the pier whole, or let the \
+                             member join anew from an empty directory"
+                        ),
+                        EXIT_CORRUPT,
+                    ));
+                }
+                (opened, new_identity(&self.lock, true)?)
+            }
+            (Start::Join, None) => {
+                let identity = new_identity(&self.lock, false)?;
+                return self.wait_to_join(identity);
+            }
+        };
+        let id = identity.get().member;
+        let mut raft_log = self.open_raft_log(id)?;
+        let place = settle(&log, &mut raft_log, id).await?;
+        let lock = Arc::clone(&self.lock);
+        let node = self.launch(log.log, place, raft_log, identity).await?;
+        Ok(Opening {
+            id,
+            lock,
+            node: watch::Sender::new(Some(node)),
+        })
+    }
+
+    /// Asks to join until it is taken in; then starts the member.
+    fn wait_to_join(self, identity: IdentityFile) -> Result<Opening, OpenError> {
+        let (Some(address), id) = (self.config.own_address, identity.get().member) else {
+            return Err(config_error("this member has not joined yet: give the machines"));
+        };
+        let node = watch::Sender::new(None);
+        let opening = Opening {
+            id,
+            lock: Arc::clone(&self.lock),
+            node: node.clone(),
+        };
+        tokio::spawn(async move {
+            let board = Arc::clone(&self.board);
+            let joined = match join::join(id, address, &self.config.machines, &self.detours).await {
+                Ok((cluster, ship)) => self.joined(identity, cluster, ship).await,
+                Err(refused) => Err(config_error(refused)),
+            };
+            match joined {
+                Ok(started) => {
+                    node.send_replace(Some(started));
+                }
+                Err(OpenError::Store { message, exit_code }) => board.fail(message, exit_code),
+                Err(other) => board.fail(other.to_string(), EXIT_CONFIG),
+            }
+        });
+        Ok(opening)
+    }
+
+    async fn joined(
+        self,
+        mut identity: IdentityFile,
+        cluster: ClusterId,
+        ship: ShipIdentity,
+    ) -> Result<Arc<Node>, OpenError> {
+        info!(%cluster, "taken in as a learner");
+        // The log may have been made by an attempt that was interrupted: it is finished then.
+        let log = self.new_log(&ship)?;
+        // Last: a member with a cluster has its log.
+        identity
+            .set_cluster(cluster)
+            .map_err(|error| store_error(&error, error.exit_code()))?;
+        let raft_log = self.open_raft_log(identity.get().member)?;
+        self.launch(log, Place::default(), raft_log, identity).await
+    }
+
+    async fn launch(
+        self,
+        log: EventLog,
+        place: Place,
+        raft_log: RaftLog,
+        identity: IdentityFile,
+    ) -> Result<Arc<Node>, OpenError> {
+        let stores = Stores {
+            log,
+            place,
+            raft_log,
+            alarm: self.alarm,
+            identity,
+        };
+        Node::start(&self.config, stores, self.listener, self.detours, self.board).await
+    }
+
+    fn log_options(&self) -> EventLogOptions {
+        EventLogOptions {
+            map_bytes: self.config.event_log_map_bytes,
+            vere_version: self.config.vere_version.clone(),
+            alarm: self.alarm.clone(),
+            faults: Arc::new(NoFaults),
         }
-        (Start::Join, None) => {
-            let identity = new_identity(&lock, false)?;
-            return wait_to_join(config, board, lock, alarm, identity, listener, node);
-        }
-    };
-    let id = identity.get().member;
-    let mut raft_log = open_raft_log(&lock, id, &alarm)?;
-    let place = settle(&log, &mut raft_log, id).await?;
-    let stores = Stores {
-        log: log.log,
-        place,
-        raft_log,
-        alarm,
-        identity,
-    };
-    node.send_replace(Some(Node::start(&config, stores, listener, board).await?));
-    Ok(Opening { id, lock, node })
+    }
+
+    fn new_log(&self, ship: &ShipIdentity) -> Result<EventLog, OpenError> {
+        EventLog::create(&self.lock, ship, self.log_options())
+            .map_err(|error| store_error(&error, error.exit_code()))
+    }
+
+    fn open_log(&self) -> Result<Opened, OpenError> {
+        EventLog::open(&self.lock, self.log_options())
+            .map_err(|error| store_error(&error, error.exit_code()))?
+            .ok_or_else(|| {
+                config_error(format!(
+                    "{} holds no ship: boot one there first",
+                    self.config.pier.display()
+                ))
+            })
+    }
+
+    fn open_raft_log(&self, id: MemberId) -> Result<RaftLog, OpenError> {
+        RaftLog::open(&self.lock, id, RaftLogOptions::new(self.alarm.clone()))
+            .map_err(|error| store_error(&error, error.exit_code()))
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, OpenError> {
     server::bind(address)
         .await
         .map_err(|source| OpenError::Listen { address, source })
-}
-
-fn event_log_options(config: &Config, alarm: &Alarm) -> EventLogOptions {
-    EventLogOptions {
-        map_bytes: config.event_log_map_bytes,
-        vere_version: config.vere_version.clone(),
-        alarm: alarm.clone(),
-        faults: Arc::new(NoFaults),
-    }
-}
-
-fn open_log(lock: &PierLock, config: &Config, options: EventLogOptions) -> Result<Opened, OpenError> {
-    EventLog::open(lock, options)
-        .map_err(|error| store_error(&error, error.exit_code()))?
-        .ok_or_else(|| {
-            config_error(format!(
-                "{} holds no ship: boot one there first",
-                config.pier.display()
-            ))
-        })
-}
-
-fn open_raft_log(lock: &PierLock, id: MemberId, alarm: &Alarm) -> Result<RaftLog, OpenError> {
-    RaftLog::open(lock, id, RaftLogOptions::new(alarm.clone()))
-        .map_err(|error| store_error(&error, error.exit_code()))
 }
 
 fn new_identity(lock: &PierLock, founding: bool) -> Result<IdentityFile, OpenError> {
@@ -375,83 +456,4 @@ fn refuse_foreign(foreign: &Foreign, why: &str) -> OpenError {
         ),
         EXIT_CORRUPT,
     )
-}
-
-/// Asks to join until it is taken in; then starts the member.
-fn wait_to_join(
-    config: Config,
-    board: Arc<Board>,
-    lock: Arc<PierLock>,
-    alarm: Alarm,
-    identity: IdentityFile,
-    listener: Option<TcpListener>,
-    node: watch::Sender<Option<Arc<Node>>>,
-) -> Result<Opening, OpenError> {
-    let (Some(address), id) = (config.own_address, identity.get().member) else {
-        return Err(config_error("this member has not joined yet: give the machines"));
-    };
-    let opening = Opening {
-        id,
-        lock: Arc::clone(&lock),
-        node: node.clone(),
-    };
-    tokio::spawn(async move {
-        let failed = |error: OpenError| match error {
-            OpenError::Store { message, exit_code } => board.fail(message, exit_code),
-            other => board.fail(other.to_string(), EXIT_CONFIG),
-        };
-        match join::join(id, address, &config.machines).await {
-            Ok((cluster, ship)) => {
-                info!(%cluster, "taken in as a learner");
-                match joined(
-                    &config,
-                    Arc::clone(&board),
-                    &lock,
-                    alarm,
-                    identity,
-                    listener,
-                    cluster,
-                    ship,
-                )
-                .await
-                {
-                    Ok(started) => {
-                        node.send_replace(Some(started));
-                    }
-                    Err(error) => failed(error),
-                }
-            }
-            Err(refused) => failed(config_error(refused)),
-        }
-    });
-    Ok(opening)
-}
-
-#[expect(clippy::too_many_arguments, reason = "everything that a start needs")]
-async fn joined(
-    config: &Config,
-    board: Arc<Board>,
-    lock: &PierLock,
-    alarm: Alarm,
-    mut identity: IdentityFile,
-    listener: Option<TcpListener>,
-    cluster: ClusterId,
-    ship: ShipIdentity,
-) -> Result<Arc<Node>, OpenError> {
-    let options = event_log_options(config, &alarm);
-    let log =
-        EventLog::create(lock, &ship, options).map_err(|error| store_error(&error, error.exit_code()))?;
-    // Last: a member with a cluster has its log.
-    identity
-        .set_cluster(cluster)
-        .map_err(|error| store_error(&error, error.exit_code()))?;
-    let raft_log = open_raft_log(lock, identity.get().member, &alarm)?;
-    let stores = Stores {
-        log,
-        place: Place::default(),
-        raft_log,
-        alarm,
-        identity,
-    };
-    Node::start(config, stores, listener, board).await
 }

@@ -18,8 +18,11 @@ use crate::{
     },
     types::{MemberId, Term},
 };
+use futures::FutureExt;
 use openraft::{async_runtime::watch::WatchReceiver, errors::Fatal, raft::VoteRequest};
 use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -91,7 +94,12 @@ pub(crate) async fn resign(raft: Raft, id: MemberId, board: Arc<Board>, patience
 }
 
 /// Purges the Raft log from time to time.
-pub(crate) async fn purge(raft: Raft, log: EventLog, sending: Sending, bytes: impl Fn() -> u64) {
+pub(crate) async fn purge(
+    raft: Raft,
+    log: EventLog,
+    sending: Sending,
+    bytes: impl Fn() -> u64 + Send + Sync,
+) {
     let data = raft.data_metrics();
     loop {
         sleep(PURGE_EVERY).await;
@@ -203,7 +211,23 @@ pub(crate) async fn watch_failures(
         }
         tokio::select! {
             changed = alarm.changed() => if changed.is_err() { return },
-            changed = metrics.changed() => if changed.is_err() { return },
+            changed = metrics.changed() => if changed.is_err() {
+                board.fail("Raft has ended without a word: a defect of this program".to_owned(), EXIT_SOFTWARE);
+                return;
+            }
         }
+    }
+}
+
+/// Exit code after a defect of this program (`EX_SOFTWARE` of sysexits).
+const EXIT_SOFTWARE: u8 = 70;
+
+/// Runs one of a member's tasks. A member that lacks one must not go on: if it panics, that is a failure.
+pub(crate) async fn watched(name: &'static str, board: Arc<Board>, task: impl Future<Output = ()> + Send) {
+    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        board.fail(
+            format!("the task `{name}` has panicked: a defect of this program"),
+            EXIT_SOFTWARE,
+        );
     }
 }

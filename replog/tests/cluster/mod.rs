@@ -1,8 +1,11 @@
 //! Members in one process, over real loopback TCP and real stores: what the tests of the replicated log share.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod relay;
+
 use bytes::Bytes;
-use replog::{Batch, Config, Event, Replog, Role, ShipIdentity, Start, Term};
+use relay::{Relay, Way};
+use replog::{Batch, Config, Detours, Event, Replog, Role, ShipIdentity, Start, Term};
 use seguro_event::{EventNumber, Mug};
 use std::{
     future::Future,
@@ -127,19 +130,14 @@ pub struct Cluster {
     pub machines: Vec<SocketAddr>,
     pub piers: Vec<TempDir>,
     pub members: Vec<Option<Replog>>,
+    /// `relays[a][b]` stands in the way from `a` to `b`.
+    pub relays: Vec<Vec<Relay>>,
 }
 
 impl Cluster {
     /// `count` members, all of them voters; the first one founded it.
     pub async fn start(count: usize) -> Cluster {
-        trace();
-        let machines = addresses(count);
-        let piers: Vec<TempDir> = (0..count).map(|_| tempfile::tempdir().unwrap()).collect();
-        let mut cluster = Cluster {
-            machines,
-            piers,
-            members: (0..count).map(|_| None).collect(),
-        };
+        let mut cluster = Cluster::prepare(count).await;
         cluster.open(0, Start::Found { genesis: SHIP }).await;
         led(cluster.member(0)).await;
         for nth in 1..count {
@@ -149,9 +147,47 @@ impl Cluster {
         cluster
     }
 
+    /// Directories and addresses for `count` members, none of which runs.
+    pub async fn prepare(count: usize) -> Cluster {
+        trace();
+        let machines = addresses(count);
+        let piers: Vec<TempDir> = (0..count).map(|_| tempfile::tempdir().unwrap()).collect();
+        let mut relays = Vec::new();
+        for _ in 0..count {
+            let mut row = Vec::new();
+            for machine in &machines {
+                row.push(Relay::start(*machine).await);
+            }
+            relays.push(row);
+        }
+        Cluster {
+            machines,
+            piers,
+            members: (0..count).map(|_| None).collect(),
+            relays,
+        }
+    }
+
     pub async fn open(&mut self, nth: usize, start: Start) {
+        let opened = self.try_open(nth, start).await;
+        self.members[nth] = Some(opened.unwrap());
+    }
+
+    pub async fn try_open(&self, nth: usize, start: Start) -> Result<Replog, replog::OpenError> {
         let config = config(self.piers[nth].path(), &self.machines, Some(nth), start);
-        self.members[nth] = Some(Replog::open(config).await.unwrap());
+        let detours = Detours::default();
+        for (machine, relay) in self.machines.iter().zip(&self.relays[nth]) {
+            detours.add(*machine, relay.address);
+        }
+        Replog::open_with(config, detours).await
+    }
+
+    /// What lies between one member and all others.
+    pub fn isolate(&self, nth: usize, way: Way) {
+        for other in 0..self.machines.len() {
+            self.relays[nth][other].set(way);
+            self.relays[other][nth].set(way);
+        }
     }
 
     pub fn member(&self, nth: usize) -> &Replog {
@@ -167,11 +203,13 @@ impl Cluster {
     pub async fn settled(&self) {
         let count = self.members.len();
         until("all members vote", || async {
-            let voters = |member: &Replog| member.status().members.iter().filter(|m| m.voter).count();
-            let joint = |member: &Replog| member.status().members.len() != count;
-            self.running()
-                .all(|member| voters(member) == count && !joint(member))
-                .then_some(())
+            let all_vote = |member: &Replog| {
+                let status = member.status();
+                !status.joint
+                    && status.members.len() == count
+                    && status.members.iter().all(|member| member.voter)
+            };
+            self.running().all(all_vote).then_some(())
         })
         .await;
         self.leader().await;
@@ -179,12 +217,19 @@ impl Cluster {
 
     /// Who leads: its place, and its office.
     pub async fn leader(&self) -> (usize, Term, EventNumber) {
+        self.leader_after(Term(0)).await
+    }
+
+    /// Who leads in a later term.
+    pub async fn leader_after(&self, before: Term) -> (usize, Term, EventNumber) {
+        let office = |member: &Replog| match *member.role().borrow() {
+            Role::Leader { term, barrier } if term > before => Some((term, barrier)),
+            _ => None,
+        };
         until("a leader", || async {
-            self.members.iter().enumerate().find_map(|(nth, member)| {
-                match *member.as_ref()?.role().borrow() {
-                    Role::Leader { term, barrier } => Some((nth, term, barrier)),
-                    _ => None,
-                }
+            let mut members = self.members.iter().enumerate();
+            members.find_map(|(nth, member)| {
+                office(member.as_ref()?).map(|(term, barrier)| (nth, term, barrier))
             })
         })
         .await
