@@ -22,6 +22,8 @@ pub const RUN_AHEAD_EVENTS: usize = 8192;
 pub const RUN_AHEAD_BYTES: usize = 256 << 20;
 /// Writs in the serf's pipe, unanswered.
 pub const IN_SERF: usize = 32;
+/// The session refuses more, and peeks and work share it.
+const _: () = assert!(IN_SERF <= serf_ipc::limits::MAX_UNANSWERED);
 /// Pleas, and lines of its stderr, that wait for the pier: beyond it the serf waits.
 pub const SERF_EVENTS: usize = 1024;
 /// How long after its death a serf is started again, the first time; doubled each time in a row.
