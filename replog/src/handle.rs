@@ -29,7 +29,7 @@ pub const DEFAULT_ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(250);
 /// The longest.
 pub const DEFAULT_ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(500);
 /// Address space reserved for the event log, unless it is set: vere's own, 1 TiB.
-pub const DEFAULT_EVENT_LOG_MAP_BYTES: usize = 1 << 40;
+pub const DEFAULT_EVENT_LOG_MAP_BYTES: usize = crate::limits::EVENT_LOG_MAP_BYTES;
 
 /// How a member starts.
 #[derive(Clone, Debug)]

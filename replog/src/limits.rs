@@ -29,6 +29,9 @@ pub(crate) const MIN_MAP_BYTES: usize = 64 * MIB;
 /// Tables that an environment of ours may have open: vere's META and EVENTS, our SEGURO (or our own three), and one to spare.
 pub(crate) const MAX_TABLES: u32 = 4;
 
+/// Reads of one environment at a time: more than tokio has threads for what may block (512), so that none is refused.
+pub(crate) const MAX_READERS: u32 = 1024;
+
 /// How long an applied event may wait for its place in the event log. The Raft log holds it meanwhile, so this only
 /// bounds how much is applied again after a crash, against two syncs of a disk that the Raft log waits for.
 pub(crate) const EVENT_LOG_LINGER: Duration = Duration::from_millis(250);
@@ -42,8 +45,9 @@ pub(crate) const EVENT_LOG_PENDING_BYTES: usize = 64 * MIB;
 /// Events that are in the event log and are kept in memory too, since a serf that plays them is usually close behind.
 pub(crate) const EVENT_LOG_RECENT_BYTES: usize = 8 * MIB;
 
-/// Commands that wait for the event log's thread: one long one (roll, chop, adopt, install, close), and a wake.
-pub(crate) const EVENT_LOG_COMMANDS: usize = 2;
+/// Commands that wait for the event log's thread: one long one (roll, chop, adopt, install, close), a wake, and some that
+/// nobody waits for any more.
+pub(crate) const EVENT_LOG_COMMANDS: usize = 8;
 
 /// The most events a single read returns, whatever was asked for: bounds the memory of an answer of tiny events.
 pub(crate) const READ_EVENTS: usize = 64 * 1024;

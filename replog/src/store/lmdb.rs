@@ -4,7 +4,7 @@ use super::{
     fault::{Faults, Step},
     files::{At, FileError},
 };
-use crate::limits::{MAX_TABLES, MIN_MAP_BYTES, RESERVE_BYTES};
+use crate::limits::{MAX_READERS, MAX_TABLES, MIN_MAP_BYTES, RESERVE_BYTES};
 use heed::{
     Database, EnvOpenOptions, IntegerComparator, PutFlags, RwTxn, WithoutTls,
     byteorder::NativeEndian,
@@ -83,7 +83,10 @@ pub(crate) fn open_env(path: &Path, map_bytes: usize, faults: &dyn Faults) -> Re
     let mut map_bytes = map_bytes - map_bytes % MIN_MAP_BYTES.min(map_bytes);
     loop {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
-        options.max_dbs(MAX_TABLES).map_size(map_bytes);
+        options
+            .max_dbs(MAX_TABLES)
+            .max_readers(MAX_READERS)
+            .map_size(map_bytes);
         // SAFETY: the map must not change but through LMDB. The pier's lock keeps every other program that knows piers
         // out, the directories are closed to other users (0700), heed keeps this process from opening it twice, and no file
         // of an open environment is renamed, cut or removed by us.

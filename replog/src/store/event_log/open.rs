@@ -522,7 +522,7 @@ fn start(
     let writer = Writer::new(Arc::clone(&shared), receiver, applied);
     thread::Builder::new()
         .name("event-log".to_owned())
-        .spawn(move || writer.run())
+        .spawn(move || writer.run_guarded())
         .map_err(EventLogOpenError::Thread)?;
     Ok(EventLog {
         shared,

@@ -14,12 +14,16 @@ use crate::{
         EVENT_LOG_GROUP_BYTES, EVENT_LOG_LINGER, EVENT_LOG_PENDING_BYTES, HASH_MARK_EVERY, HASH_MARKS,
         READ_EVENTS,
     },
-    store::{failure::StoreFailed, lock, write_lock},
+    store::{
+        failure::{FailureKind, StoreFailed},
+        lock, write_lock,
+    },
 };
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use seguro_event::EventNumber;
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
     time::Instant,
 };
@@ -94,8 +98,22 @@ impl Writer {
             .expect("the newest epoch is open while the writer runs")
     }
 
+    /// As [`run`](Self::run); a panic in it is a failure of the store, so that nobody waits for it for ever.
+    pub(super) fn run_guarded(self) {
+        let shared = Arc::clone(&self.shared);
+        if catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+            shared.health.fail(
+                "writing",
+                &"its thread has panicked, see the log",
+                FailureKind::Io,
+            );
+            shared.room.close();
+            shared.durable.send_modify(|durable| durable.ended = true);
+        }
+    }
+
     /// Works until it is closed, every handle is gone, or the store fails.
-    pub(super) fn run(mut self) {
+    fn run(mut self) {
         let mut deadline = None;
         let closing = loop {
             let (dirty, due) = self.look(deadline);

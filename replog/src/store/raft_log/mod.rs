@@ -209,7 +209,7 @@ impl RaftLog {
         let writer = Writer::new(Arc::clone(&shared), disk, receiver, found.end);
         thread::Builder::new()
             .name("raft-log".to_owned())
-            .spawn(move || writer.run())
+            .spawn(move || writer.run_guarded())
             .map_err(|source| FileError {
                 what: "cannot start the thread for",
                 path: path.to_path_buf(),

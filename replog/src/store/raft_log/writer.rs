@@ -10,11 +10,18 @@ use super::{
 use crate::{
     limits::{PURGE_BACKLOG, RAFT_LOG_GROUP_BYTES},
     raft::config::{Entry, LogId, TypeConfig, Vote},
-    store::{failure::StoreFailed, lock},
+    store::{
+        failure::{FailureKind, StoreFailed},
+        lock,
+    },
 };
 use crossbeam_channel::{Receiver, TryRecvError};
 use openraft::{entry::RaftEntry, storage::IOFlushed};
-use std::{io, sync::Arc};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 use tokio::sync::oneshot;
 
 /// What the writer is asked to do.
@@ -73,8 +80,21 @@ impl Writer {
         }
     }
 
+    /// As [`run`](Self::run); a panic in it is a failure of the store, so that nobody waits for it for ever.
+    pub(super) fn run_guarded(self) {
+        let shared = Arc::clone(&self.shared);
+        if catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+            shared.health.fail(
+                "writing",
+                &"its thread has panicked, see the log",
+                FailureKind::Io,
+            );
+            shared.room.close();
+        }
+    }
+
     /// Works until it is closed, every handle is gone, or the store fails.
-    pub(super) fn run(mut self) {
+    fn run(mut self) {
         let mut group = Vec::new();
         let reply = loop {
             let ending = self.collect(&mut group);

@@ -179,3 +179,33 @@ async fn t40_a_dropped_log_keeps_what_was_applied() {
     durable.wait_for(|d| d.ended).await.unwrap();
     assert_eq!(all(&open(&lock).log), events(1, 3));
 }
+
+#[tokio::test]
+async fn t50_a_writer_that_panics_leaves_nobody_waiting() {
+    #[derive(Debug)]
+    struct Panics(AtomicBool);
+    impl Faults for Panics {
+        fn at(&self, step: Step, _path: &Path) -> std::io::Result<()> {
+            assert!(
+                step != Step::Commit || !self.0.load(Ordering::SeqCst),
+                "the test asked for it"
+            );
+            Ok(())
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let pier = PierLock::acquire(dir.path()).unwrap();
+    let faults = Arc::new(Panics(AtomicBool::new(false)));
+    let log = EventLog::create(&pier, &SHIP, options_with(Arc::<Panics>::clone(&faults))).unwrap();
+    faults.0.store(true, Ordering::SeqCst);
+    log.append(&events(1, 1), raft(1)).await.unwrap();
+    assert!(matches!(
+        log.make_durable(EventNumber(1)).await,
+        Err(ReadError::Store(_))
+    ));
+    assert!(matches!(
+        log.append(&events(2, 2), raft(2)).await,
+        Err(AppendError::Failed(_))
+    ));
+    log.close().await.unwrap_err();
+}

@@ -406,3 +406,29 @@ async fn t53_a_failed_sync_is_the_end() {
         "what was acknowledged is there"
     );
 }
+
+#[tokio::test]
+async fn t54_a_writer_that_panics_leaves_nobody_waiting() {
+    #[derive(Debug)]
+    struct Panics(std::sync::atomic::AtomicBool);
+    impl Faults for Panics {
+        fn at(&self, step: Step, _path: &Path) -> io::Result<()> {
+            let asked = self.0.load(std::sync::atomic::Ordering::SeqCst);
+            assert!(step != Step::Commit || !asked, "the test asked for it");
+            Ok(())
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Arc::new(Panics(false.into()));
+    let options = RaftLogOptions {
+        faults: Arc::<Panics>::clone(&faults),
+        ..options()
+    };
+    let mut failures = options.alarm.subscribe();
+    let mut log = RaftLog::open_in(dir.path(), MEMBER, options).unwrap();
+    faults.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    log.save_vote(&Vote::new(Term(1), MEMBER)).await.unwrap_err();
+    failures.wait_for(Option::is_some).await.unwrap();
+    log.append(entries(1, 0..1), IOFlushed::noop()).await.unwrap_err();
+    log.close().await.unwrap_err();
+}
