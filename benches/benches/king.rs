@@ -3,7 +3,10 @@
 //!
 //! The serf is the one that `SEGURO_SERF` names, else the reference serf; the pill is `SEGURO_PILL`, else the reference
 //! kernel. Each event is one `%ovum` that is answered after its commit. Member processes are those of this profile.
-#![allow(missing_docs, reason = "criterion_group! makes a function without documentation")]
+#![allow(
+    missing_docs,
+    reason = "criterion_group! makes a function without documentation"
+)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use seguro_king::conn_client::ConnClient;
@@ -24,7 +27,9 @@ fn converse(client: &mut ConnClient, events: u64, window: u64) {
     let wire = n!["d", "term", "1", 0u64];
     while answered < events {
         while sent < events && sent - answered < window {
-            client.send_ovum(sent, &wire, n!["echo", sent]).expect("the king takes events");
+            client
+                .send_ovum(sent, &wire, n!["echo", sent])
+                .expect("the king takes events");
             sent += 1;
         }
         client.receive().expect("the king answers");

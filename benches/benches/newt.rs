@@ -1,6 +1,9 @@
 //! Framing and the session: what each event costs before and behind the serf's pipe.
 
-#![allow(missing_docs, reason = "criterion_group! makes a function without documentation")]
+#![allow(
+    missing_docs,
+    reason = "criterion_group! makes a function without documentation"
+)]
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -19,14 +19,31 @@ pub fn king() -> anyhow::Result<PathBuf> {
     }
     // Tests run from <target>/<profile>/deps.
     let own = std::env::current_exe()?;
-    let profile = own.parent().and_then(|deps| deps.parent()).context("the target directory")?;
+    let profile = own
+        .parent()
+        .and_then(|deps| deps.parent())
+        .context("the target directory")?;
     let target = profile.parent().context("the target directory")?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--locked", "-p", "seguro-king", "--bin", "seguro-king", "--target-dir"]).arg(target);
+    cargo
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "-p",
+            "seguro-king",
+            "--bin",
+            "seguro-king",
+            "--target-dir",
+        ])
+        .arg(target);
     if profile.ends_with("release") {
         cargo.arg("--release");
     }
-    let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().context("cargo cannot be run")?;
+    let status = cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .context("cargo cannot be run")?;
     ensure!(status.success(), "seguro-king does not build");
     let path = profile.join("seguro-king");
     *built = Some(path.clone());

@@ -27,13 +27,17 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The serf that the environment names, or the reference serf.
 #[must_use]
 pub fn serf() -> PathBuf {
-    std::env::var_os("SEGURO_SERF").filter(|value| !value.is_empty()).map_or_else(|| "builtin".into(), PathBuf::from)
+    std::env::var_os("SEGURO_SERF")
+        .filter(|value| !value.is_empty())
+        .map_or_else(|| "builtin".into(), PathBuf::from)
 }
 
 /// The pill that the environment names, or the reference kernel.
 #[must_use]
 pub fn pill() -> PathBuf {
-    std::env::var_os("SEGURO_PILL").filter(|value| !value.is_empty()).map_or_else(|| "builtin".into(), PathBuf::from)
+    std::env::var_os("SEGURO_PILL")
+        .filter(|value| !value.is_empty())
+        .map_or_else(|| "builtin".into(), PathBuf::from)
 }
 
 /// Whether the reference kernel runs, whose effects a test can choose.
@@ -113,13 +117,29 @@ impl Ship {
             }
         }
         let statuses = self.cluster.settle(PATIENCE)?;
-        let mugs: Vec<_> = statuses.iter().map(|status| (status.computed, status.serf.mug.clone())).collect();
-        anyhow::ensure!(mugs.windows(2).all(|pair| pair[0] == pair[1]), "the members' kernels differ: {mugs:?}");
+        let mugs: Vec<_> = statuses
+            .iter()
+            .map(|status| (status.computed, status.serf.mug.clone()))
+            .collect();
+        anyhow::ensure!(
+            mugs.windows(2).all(|pair| pair[0] == pair[1]),
+            "the members' kernels differ: {mugs:?}"
+        );
         for index in 0..self.cluster.members.len() {
             let status = self.cluster.terminate(index, PATIENCE)?;
-            anyhow::ensure!(status.success(), "member {} left with {status}\n{}", index + 1, self.cluster.tails());
+            anyhow::ensure!(
+                status.success(),
+                "member {} left with {status}\n{}",
+                index + 1,
+                self.cluster.tails()
+            );
         }
-        let piers: Vec<&Path> = self.cluster.members.iter().map(|member| member.pier.as_path()).collect();
+        let piers: Vec<&Path> = self
+            .cluster
+            .members
+            .iter()
+            .map(|member| member.pier.as_path())
+            .collect();
         let logs = logs(&piers)?;
         acknowledged_are_there_once(&logs, outcomes)?;
         Ok(logs)

@@ -43,7 +43,10 @@ impl Outcomes {
     /// How many were acknowledged.
     #[must_use]
     pub fn acknowledged(&self) -> usize {
-        self.0.values().filter(|fate| matches!(fate, Fate::Acknowledged { .. })).count()
+        self.0
+            .values()
+            .filter(|fate| matches!(fate, Fate::Acknowledged { .. }))
+            .count()
     }
 
     /// When the first event was acknowledged after `instant`.
@@ -67,7 +70,10 @@ pub struct Load {
 
 /// An event that any kernel takes, or replaces by a `%crud`, with its number in the wire: `/b/behn/seguro-7`, `%born`.
 fn ovum(number: u64) -> (Noun, Noun) {
-    (n!["b", "behn", format!("seguro-{number}").as_str(), 0u64], n!["born", 0u64])
+    (
+        n!["b", "behn", format!("seguro-{number}").as_str(), 0u64],
+        n!["born", 0u64],
+    )
 }
 
 impl Load {
@@ -91,19 +97,29 @@ impl Load {
                 at = (at + 1) % piers.len();
             }
         });
-        Load { outcomes, stop, thread: Some(thread) }
+        Load {
+            outcomes,
+            stop,
+            thread: Some(thread),
+        }
     }
 
     /// How many events are acknowledged so far.
     #[must_use]
     pub fn acknowledged(&self) -> usize {
-        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).acknowledged()
+        self.outcomes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .acknowledged()
     }
 
     /// When the first event was acknowledged after `instant`, if one was yet.
     #[must_use]
     pub fn first_acknowledged_after(&self, instant: Instant) -> Option<Instant> {
-        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).first_acknowledged_after(instant)
+        self.outcomes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .first_acknowledged_after(instant)
     }
 
     /// Waits until so many more events are acknowledged.
@@ -113,7 +129,12 @@ impl Load {
     pub fn more(&self, count: usize, patience: Duration) -> anyhow::Result<()> {
         let (start, end) = (self.acknowledged(), Instant::now() + patience);
         while self.acknowledged() < start + count {
-            anyhow::ensure!(Instant::now() < end, "{} of {count} events acknowledged in {} s", self.acknowledged() - start, patience.as_secs());
+            anyhow::ensure!(
+                Instant::now() < end,
+                "{} of {count} events acknowledged in {} s",
+                self.acknowledged() - start,
+                patience.as_secs()
+            );
             std::thread::sleep(SEARCH);
         }
         Ok(())
@@ -126,7 +147,10 @@ impl Load {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.outcomes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -139,7 +163,13 @@ fn converse(
     stop: &AtomicBool,
 ) -> io::Result<()> {
     client.set_patience(Some(ANSWER))?;
-    let note = |number, fate| outcomes.lock().unwrap_or_else(PoisonError::into_inner).0.insert(number, fate);
+    let note = |number, fate| {
+        outcomes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+            .insert(number, fate)
+    };
     let mut waiting = 0;
     loop {
         while !stop.load(Ordering::Relaxed) && waiting < window {
@@ -155,7 +185,13 @@ fn converse(
         let (number, answer) = client.receive()?;
         waiting -= 1;
         match answer {
-            Answer::Done => note(number, Fate::Acknowledged { at: Instant::now(), by: member }),
+            Answer::Done => note(
+                number,
+                Fate::Acknowledged {
+                    at: Instant::now(),
+                    by: member,
+                },
+            ),
             Answer::Drop | Answer::Bail => note(number, Fate::Refused),
             Answer::Other(_) => None,
         };

@@ -22,9 +22,19 @@ impl Logs {
             let mark = cue(jam).ok().and_then(|event| {
                 let wire = event.tail()?.head()?.clone();
                 // A %crud in an event's place holds the event at its end.
-                let last = |wire: &Noun| wire.iter_list().filter_map(Result::ok).last().and_then(Noun::as_cord);
+                let last = |wire: &Noun| {
+                    wire.iter_list()
+                        .filter_map(Result::ok)
+                        .last()
+                        .and_then(Noun::as_cord)
+                };
                 let crud = || event.slot(31).and_then(|ovum| ovum.head()).and_then(last);
-                last(&wire).filter(|knot| knot.starts_with("seguro-")).or_else(crud)?.strip_prefix("seguro-")?.parse().ok()
+                last(&wire)
+                    .filter(|knot| knot.starts_with("seguro-"))
+                    .or_else(crud)?
+                    .strip_prefix("seguro-")?
+                    .parse()
+                    .ok()
             });
             if let Some(mark) = mark {
                 *marks.entry(mark).or_insert(0) += 1;
@@ -52,7 +62,11 @@ pub fn logs(piers: &[&Path]) -> anyhow::Result<Logs> {
         let mut wrong = None;
         replog::inspect::for_each_event(pier, |event| {
             if last.is_some_and(|last| event.number != last.next()) {
-                wrong.get_or_insert(format!("event {} follows {last:?} in {}", event.number, pier.display()));
+                wrong.get_or_insert(format!(
+                    "event {} follows {last:?} in {}",
+                    event.number,
+                    pier.display()
+                ));
             }
             last = Some(event.number);
             let value = (event.mug.0, event.jam.to_vec());
@@ -84,8 +98,14 @@ pub fn acknowledged_are_there_once(logs: &Logs, outcomes: &Outcomes) -> anyhow::
     }
     for (number, fate) in &outcomes.0 {
         match fate {
-            Fate::Acknowledged { .. } => ensure!(marks.contains_key(number), "event {number} was acknowledged and is lost"),
-            Fate::Refused => ensure!(!marks.contains_key(number), "event {number} was refused and is in the log"),
+            Fate::Acknowledged { .. } => ensure!(
+                marks.contains_key(number),
+                "event {number} was acknowledged and is lost"
+            ),
+            Fate::Refused => ensure!(
+                !marks.contains_key(number),
+                "event {number} was refused and is in the log"
+            ),
             Fate::Unknown => {}
         }
     }

@@ -9,15 +9,20 @@ use std::{
 };
 
 fn load(ship: &Ship, window: usize) -> Load {
-    let piers: Vec<&Path> = ship.cluster.members.iter().map(|member| member.pier.as_path()).collect();
+    let piers: Vec<&Path> = ship
+        .cluster
+        .members
+        .iter()
+        .map(|member| member.pier.as_path())
+        .collect();
     Load::start(&piers, window)
 }
 
 fn another_leads(cluster: &mut LocalCluster, old: usize) -> anyhow::Result<usize> {
     cluster.wait("another member to lead", PATIENCE, |cluster| {
-        (0..cluster.members.len()).filter(|index| *index != old).find(|index| {
-            cluster.status(*index).is_some_and(|status| status.live)
-        })
+        (0..cluster.members.len())
+            .filter(|index| *index != old)
+            .find(|index| cluster.status(*index).is_some_and(|status| status.live))
     })
 }
 
@@ -31,7 +36,10 @@ fn the_leader_is_killed_under_load() -> anyhow::Result<()> {
     ship.cluster.kill(leader)?;
     load.more(200, PATIENCE)?;
     if let Some(first) = load.first_acknowledged_after(killed) {
-        eprintln!("first acknowledgement {} ms after the kill", first.duration_since(killed).as_millis());
+        eprintln!(
+            "first acknowledgement {} ms after the kill",
+            first.duration_since(killed).as_millis()
+        );
     }
     ship.cluster.run(leader)?;
     load.more(200, PATIENCE)?;
@@ -49,7 +57,11 @@ fn a_follower_is_killed_under_load_and_comes_back() -> anyhow::Result<()> {
     load.more(100, PATIENCE)?;
     ship.cluster.kill(follower)?;
     load.more(300, PATIENCE)?;
-    assert_eq!(ship.cluster.live_leader(), Some(leader), "a follower's death is no reason to elect");
+    assert_eq!(
+        ship.cluster.live_leader(),
+        Some(leader),
+        "a follower's death is no reason to elect"
+    );
     ship.cluster.run(follower)?;
     load.more(100, PATIENCE)?;
     let outcomes = load.stop();
@@ -89,10 +101,17 @@ fn a_leader_that_was_stopped_past_its_lease_wakes_as_no_leader() -> anyhow::Resu
     let new = another_leads(&mut ship.cluster, old)?;
     load.more(200, PATIENCE)?;
     ship.cluster.signal(old, Signal::SIGCONT)?;
-    ship.cluster.wait("the old leader to follow", PATIENCE, |cluster| {
-        let status = cluster.status(old)?;
-        (!status.live && status.log.leader.as_ref().is_some_and(|leader| leader.id != status.log.id)).then_some(())
-    })?;
+    ship.cluster
+        .wait("the old leader to follow", PATIENCE, |cluster| {
+            let status = cluster.status(old)?;
+            (!status.live
+                && status
+                    .log
+                    .leader
+                    .as_ref()
+                    .is_some_and(|leader| leader.id != status.log.id))
+            .then_some(())
+        })?;
     assert_eq!(ship.cluster.live_leader(), Some(new));
     load.more(100, PATIENCE)?;
     let outcomes = load.stop();
@@ -117,7 +136,11 @@ fn a_member_that_lost_its_disk_comes_back_as_another() -> anyhow::Result<()> {
         let members = cluster.status(leader)?.log.members;
         (members.len() == 3 && members.iter().any(|member| member.id == own && member.voter)).then_some(own)
     })?;
-    assert_ne!(Some(new), old, "a member that forgot its votes must not vote under its old name");
+    assert_ne!(
+        Some(new),
+        old,
+        "a member that forgot its votes must not vote under its old name"
+    );
     load.more(100, PATIENCE)?;
     let outcomes = load.stop();
     ship.settle_and_judge(&outcomes)?;
@@ -136,9 +159,18 @@ fn the_serf_of_the_leader_is_killed_under_load() -> anyhow::Result<()> {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(serf), Signal::SIGKILL)?;
     }
     load.more(100, PATIENCE)?;
-    assert_eq!(ship.cluster.live_leader(), Some(leader), "a serf's death is no reason to elect");
+    assert_eq!(
+        ship.cluster.live_leader(),
+        Some(leader),
+        "a serf's death is no reason to elect"
+    );
     let outcomes = load.stop();
-    assert!(outcomes.0.values().all(|fate| !matches!(fate, seguro_tests::Fate::Refused)));
+    assert!(
+        outcomes
+            .0
+            .values()
+            .all(|fate| !matches!(fate, seguro_tests::Fate::Refused))
+    );
     ship.settle_and_judge(&outcomes)?;
     Ok(())
 }
@@ -158,10 +190,14 @@ fn a_member_that_was_away_while_the_log_was_truncated_gets_a_snapshot() -> anyho
     assert_eq!(status.log.epochs, [epoch], "only the new epoch is left");
     // The others' logs still hold everything, so the one that must be asked is the one that does not.
     ship.cluster.run(away)?;
-    ship.cluster.wait("the member to be current again", PATIENCE, |cluster| {
-        let (status, leader) = (cluster.status(away)?, cluster.status(leader)?);
-        (status.committed >= epoch && leader.committed.saturating_sub(status.committed) < 200 && status.lag < 200).then_some(())
-    })?;
+    ship.cluster
+        .wait("the member to be current again", PATIENCE, |cluster| {
+            let (status, leader) = (cluster.status(away)?, cluster.status(leader)?);
+            (status.committed >= epoch
+                && leader.committed.saturating_sub(status.committed) < 200
+                && status.lag < 200)
+                .then_some(())
+        })?;
     let outcomes = load.stop();
     ship.settle_and_judge(&outcomes)?;
     Ok(())
@@ -176,7 +212,11 @@ fn a_clean_stop_of_the_leader_hands_over() -> anyhow::Result<()> {
     let asked = Instant::now();
     let status = ship.cluster.terminate(leader, PATIENCE)?;
     assert!(status.success(), "{status}");
-    assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(10),
+        "it took {:?}",
+        asked.elapsed()
+    );
     another_leads(&mut ship.cluster, leader)?;
     load.more(100, PATIENCE)?;
     let outcomes = load.stop();
@@ -226,15 +266,24 @@ fn a_full_disk_stops_a_member_and_loses_nothing() -> anyhow::Result<()> {
     let blocks = log / 512 + 64;
     std::fs::write(
         &wrapper,
-        format!("#!/bin/sh\ntrap '' XFSZ\nulimit -f {blocks}\nexec {} \"$@\"\n", king.display()),
+        format!(
+            "#!/bin/sh\ntrap '' XFSZ\nulimit -f {blocks}\nexec {} \"$@\"\n",
+            king.display()
+        ),
     )?;
     std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))?;
     ship.cluster.members[victim].program = wrapper;
     ship.cluster.run(victim)?;
     let status = ship.cluster.wait_exit(victim, PATIENCE)?;
-    assert!(!status.success(), "a store that cannot write ends its process with a code that says so");
+    assert!(
+        !status.success(),
+        "a store that cannot write ends its process with a code that says so"
+    );
     let said = std::fs::read_to_string(&ship.cluster.members[victim].stderr)?;
-    assert!(said.contains("data.mdb") || said.contains(".urb"), "it names the file: {said}");
+    assert!(
+        said.contains("data.mdb") || said.contains(".urb"),
+        "it names the file: {said}"
+    );
     load.more(100, PATIENCE)?;
     ship.cluster.members[victim].program = king;
     ship.cluster.run(victim)?;

@@ -14,7 +14,10 @@ fn it_boots_stops_and_goes_on() -> anyhow::Result<()> {
     let outcomes = load.stop();
     let status = ship.cluster.terminate(0, PATIENCE)?;
     assert!(status.success(), "{status}");
-    assert!(!ship.pier(0).join(".vere.lock").exists(), "the lock goes at a clean exit");
+    assert!(
+        !ship.pier(0).join(".vere.lock").exists(),
+        "the lock goes at a clean exit"
+    );
     assert!(!ship.pier(0).join(".urb/conn.sock").exists(), "and the socket");
     ship.cluster.run(0)?;
     ship.cluster.wait_live(PATIENCE)?;
@@ -50,7 +53,10 @@ fn a_second_king_on_the_pier_is_told_who_has_it() -> anyhow::Result<()> {
         .output()?;
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(!second.status.success());
-    assert!(said.contains(&pid.to_string()), "it names the process that has the pier: {said}");
+    assert!(
+        said.contains(&pid.to_string()),
+        "it names the process that has the pier: {said}"
+    );
     assert!(ship.cluster.live_leader().is_some(), "and the first one goes on");
     Ok(())
 }
@@ -67,7 +73,11 @@ fn peeks_and_refusals_come_through_the_control_socket() -> anyhow::Result<()> {
     assert_eq!(live, Answer::Other(n![0u64, 0u64]), "yes");
     if reference_kernel() {
         let done = client.ask(3, "ovum", n!["d", n!["term", "1", 0u64], n!["boom", 0u64]])?;
-        assert_eq!(done, Answer::Done, "a crash is an event too: the crud in its place");
+        assert_eq!(
+            done,
+            Answer::Done,
+            "a crash is an event too: the crud in its place"
+        );
     }
     Ok(())
 }
@@ -79,7 +89,9 @@ fn an_interrupt_is_the_ships_and_no_end() -> anyhow::Result<()> {
     let before = ship.cluster.status(0).expect("it answers").committed;
     ship.cluster.signal(0, Signal::SIGINT)?;
     ship.cluster.wait("the ship's %ctl 'c'", PATIENCE, |cluster| {
-        cluster.status(0).filter(|status| status.committed > before && status.live)
+        cluster
+            .status(0)
+            .filter(|status| status.committed > before && status.live)
     })?;
     Ok(())
 }
