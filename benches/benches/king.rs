@@ -4,6 +4,10 @@
 //! The serf is the one that `SEGURO_SERF` names, else the reference serf; the pill is `SEGURO_PILL`, else the reference
 //! kernel. Each event is one `%ovum` that is answered after its commit. Member processes are those of this profile.
 #![allow(
+    clippy::expect_used,
+    reason = "a bench whose set-up fails has nothing to measure"
+)]
+#![allow(
     missing_docs,
     reason = "criterion_group! makes a function without documentation"
 )]

@@ -3,6 +3,10 @@
 //! run, so that ratios can be read. Rounds are interleaved, since a shared disk is not the same from one second to the next.
 //!
 //! `cargo bench -p seguro-benches --bench replog [-- ROUNDS]`
+#![allow(
+    clippy::expect_used,
+    reason = "a bench whose set-up fails has nothing to measure"
+)]
 
 use bytes::Bytes;
 use replog::{Batch, Config, Event, Replog, Role, ShipIdentity, Start, Term};

@@ -134,8 +134,10 @@ impl Replog {
     }
 
     /// As [`open`](Self::open), with relays in the way to other members: for tests of the network.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
     #[doc(hidden)]
-    #[expect(clippy::missing_errors_doc, reason = "as open")]
     pub async fn open_with(config: Config, detours: Detours) -> Result<Replog, OpenError> {
         let pier = config.pier.clone();
         Ok(Replog {

@@ -1,7 +1,7 @@
 //! Ways into this crate for benches and fuzz targets. Not for use: no promise is made about it.
 
 use crate::{
-    identity,
+    identity, net,
     raft::config::{Command, Entry, Payload, log_id},
     store::{
         event_log,
@@ -88,4 +88,12 @@ impl BareRaftLog {
 pub fn fuzz_stored(bytes: &[u8]) {
     event_log::fuzz(bytes);
     identity::fuzz(bytes);
+}
+
+/// Reads bytes as what a peer may send, cut into reads of `size` bytes, for a fuzzer.
+///
+/// # Panics
+/// When a cut makes a difference, or something is read that is not written back as the same bytes.
+pub fn fuzz_peer(size: usize, bytes: &[u8]) {
+    net::fuzz(size, bytes);
 }

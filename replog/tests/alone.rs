@@ -1,4 +1,10 @@
 //! A cluster of one: no listener, no election to wait for, the same code.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod cluster;
 

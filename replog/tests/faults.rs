@@ -1,4 +1,10 @@
 //! What networks and disks do to a cluster of three.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod cluster;
 

@@ -1,4 +1,10 @@
 //! Three members: replication, restart, failover.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod cluster;
 

@@ -347,7 +347,7 @@ async fn take(
         let complete = work(move || incoming.complete()).await?;
         let snapshot = Snapshot {
             meta: place.meta(),
-            snapshot: SnapshotData::Incoming(complete),
+            snapshot: SnapshotData::Incoming(Box::new(complete)),
         };
         let response = server
             .raft
@@ -460,4 +460,11 @@ async fn write(
     write: impl FnOnce(&mut IncomingEpoch) -> Result<(), IncomingError> + Send + 'static,
 ) -> Result<IncomingEpoch, TakeError> {
     work(move || write(&mut incoming).map(|()| incoming)).await
+}
+
+/// Reads a body as each of a snapshot's messages.
+pub(crate) fn fuzz(body: &Bytes) {
+    let _ = crate::raft::codec::decode::<Offer>("an offer", body);
+    let _ = crate::raft::codec::decode::<Held>("what is held", body);
+    let _ = read_events(body.clone());
 }

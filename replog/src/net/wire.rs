@@ -438,5 +438,30 @@ impl From<AppendAnswer> for StreamAppendResult<TypeConfig> {
     }
 }
 
+/// Reads a message as every kind that there is.
+pub(crate) fn fuzz(message: &Message) {
+    fn small<T: Serialize + DeserializeOwned>(message: &Message) {
+        if let Ok(value) = read::<T>(message, message.kind, "anything") {
+            assert!(codec::encode(&value) == message.body, "a value has one form");
+        }
+    }
+    small::<Hello>(message);
+    small::<Welcome>(message);
+    small::<Refusal>(message);
+    small::<Ask>(message);
+    small::<Answer>(message);
+    small::<AppendHead>(message);
+    small::<AppendAnswer>(message);
+    small::<Join>(message);
+    small::<JoinAnswer>(message);
+    let append = Message {
+        kind: kind::APPEND,
+        body: message.body.clone(),
+    };
+    if let Ok(request) = read_append(&append) {
+        assert!(check_append(&request).is_ok());
+    }
+}
+
 #[cfg(test)]
 mod tests;

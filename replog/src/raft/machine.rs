@@ -76,7 +76,7 @@ pub(crate) enum SnapshotData {
     /// Of the leader: its event log, from which the newest epoch is read while it is sent.
     Outgoing(EventLog),
     /// Of a follower: the epoch that was received whole.
-    Incoming(CompleteEpoch),
+    Incoming(Box<CompleteEpoch>),
 }
 
 /// Makes the state machine durable: that is all that a snapshot takes.
@@ -263,7 +263,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             place.meta() == *meta,
             "a snapshot is installed under the name that it was offered by"
         );
-        self.log.install(epoch).await.map_err(other)?;
+        self.log.install(*epoch).await.map_err(other)?;
         let begun = place.applied.map_or(Term(0), |applied| applied.leader_id.term);
         self.place = place;
         self.last = head.last();

@@ -20,7 +20,7 @@ use crate::{
         tasks::{self, Gate},
     },
     store::{event_log::EventLog, failure::Alarm, raft_log::RaftLog},
-    types::{Commit, MemberId, ShipIdentity, Term},
+    types::{Commit, MemberId, Term},
 };
 use futures::{FutureExt, future::BoxFuture};
 use openraft::{
@@ -62,7 +62,6 @@ pub(crate) struct Stores {
 pub(crate) struct Node {
     pub(crate) id: MemberId,
     pub(crate) cluster: ClusterId,
-    pub(crate) ship: ShipIdentity,
     pub(crate) raft: Raft,
     pub(crate) log: EventLog,
     pub(crate) raft_log: RaftLog,
@@ -241,7 +240,6 @@ impl Node {
         Ok(Arc::new(Node {
             id,
             cluster,
-            ship,
             raft,
             log,
             raft_log,

@@ -1,7 +1,7 @@
 //! Members in one process, over real loopback TCP and real stores: what the tests of the replicated log share.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-pub mod relay;
+pub(crate) mod relay;
 
 use bytes::Bytes;
 use relay::{Relay, Way};
@@ -17,16 +17,16 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Nothing that these tests wait for takes longer, on a busy machine either.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub const SHIP: ShipIdentity = ShipIdentity {
+pub(crate) const SHIP: ShipIdentity = ShipIdentity {
     who: 0xfe,
     fake: true,
     life: 3,
 };
 
 /// Prints the members' log when `RUST_LOG` asks for it.
-pub fn trace() {
+pub(crate) fn trace() {
     use tracing_subscriber::EnvFilter;
     if std::env::var_os("RUST_LOG").is_some() {
         let _ = tracing_subscriber::fmt()
@@ -37,7 +37,10 @@ pub fn trace() {
 }
 
 /// Waits until `condition` gives something.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = condition().await {
@@ -49,7 +52,7 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut condition: 
 }
 
 /// Addresses on loopback that nobody listens on.
-pub fn addresses(count: usize) -> Vec<SocketAddr> {
+pub(crate) fn addresses(count: usize) -> Vec<SocketAddr> {
     let listeners: Vec<TcpListener> = (0..count)
         .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
         .collect();
@@ -59,7 +62,7 @@ pub fn addresses(count: usize) -> Vec<SocketAddr> {
         .collect()
 }
 
-pub fn config(pier: &Path, machines: &[SocketAddr], own: Option<usize>, start: Start) -> Config {
+pub(crate) fn config(pier: &Path, machines: &[SocketAddr], own: Option<usize>, start: Start) -> Config {
     trace();
     Config {
         pier: pier.to_path_buf(),
@@ -76,7 +79,7 @@ pub fn config(pier: &Path, machines: &[SocketAddr], own: Option<usize>, start: S
 }
 
 /// An event whose bytes say its number, `size` bytes long.
-pub fn event(number: u64, size: usize) -> Event {
+pub(crate) fn event(number: u64, size: usize) -> Event {
     let mut jam = vec![number as u8; size];
     let name = number.to_le_bytes();
     let count = size.min(8);
@@ -88,11 +91,11 @@ pub fn event(number: u64, size: usize) -> Event {
     }
 }
 
-pub fn batch(first: u64, count: u64, size: usize) -> Batch {
+pub(crate) fn batch(first: u64, count: u64, size: usize) -> Batch {
     Batch::new((first..first + count).map(|number| event(number, size)).collect()).unwrap()
 }
 
-pub async fn led(member: &Replog) -> (Term, EventNumber) {
+pub(crate) async fn led(member: &Replog) -> (Term, EventNumber) {
     let mut role = member.role();
     let led = role.wait_for(|role| matches!(role, Role::Leader { .. }));
     match *timeout(PATIENCE, led)
@@ -105,7 +108,7 @@ pub async fn led(member: &Replog) -> (Term, EventNumber) {
     }
 }
 
-pub async fn committed(member: &Replog, event: u64) {
+pub(crate) async fn committed(member: &Replog, event: u64) {
     let mut committed = member.committed();
     let reached = committed.wait_for(|commit| commit.event.0 >= event);
     timeout(PATIENCE, reached)
@@ -115,7 +118,7 @@ pub async fn committed(member: &Replog, event: u64) {
 }
 
 /// All events from 1 on, as this member reads them.
-pub async fn all(member: &Replog) -> Vec<Event> {
+pub(crate) async fn all(member: &Replog) -> Vec<Event> {
     let last = member.committed().borrow().event;
     let mut events: Vec<Event> = Vec::new();
     while (events.len() as u64) < last.0 {
@@ -126,17 +129,17 @@ pub async fn all(member: &Replog) -> Vec<Event> {
 }
 
 /// A cluster of members with their piers.
-pub struct Cluster {
-    pub machines: Vec<SocketAddr>,
-    pub piers: Vec<TempDir>,
-    pub members: Vec<Option<Replog>>,
+pub(crate) struct Cluster {
+    pub(crate) machines: Vec<SocketAddr>,
+    pub(crate) piers: Vec<TempDir>,
+    pub(crate) members: Vec<Option<Replog>>,
     /// `relays[a][b]` stands in the way from `a` to `b`.
-    pub relays: Vec<Vec<Relay>>,
+    pub(crate) relays: Vec<Vec<Relay>>,
 }
 
 impl Cluster {
     /// `count` members, all of them voters; the first one founded it.
-    pub async fn start(count: usize) -> Cluster {
+    pub(crate) async fn start(count: usize) -> Cluster {
         let mut cluster = Cluster::prepare(count).await;
         cluster.open(0, Start::Found { genesis: SHIP }).await;
         led(cluster.member(0)).await;
@@ -148,7 +151,7 @@ impl Cluster {
     }
 
     /// Directories and addresses for `count` members, none of which runs.
-    pub async fn prepare(count: usize) -> Cluster {
+    pub(crate) async fn prepare(count: usize) -> Cluster {
         trace();
         let machines = addresses(count);
         let piers: Vec<TempDir> = (0..count).map(|_| tempfile::tempdir().unwrap()).collect();
@@ -168,12 +171,12 @@ impl Cluster {
         }
     }
 
-    pub async fn open(&mut self, nth: usize, start: Start) {
+    pub(crate) async fn open(&mut self, nth: usize, start: Start) {
         let opened = self.try_open(nth, start).await;
         self.members[nth] = Some(opened.unwrap());
     }
 
-    pub async fn try_open(&self, nth: usize, start: Start) -> Result<Replog, replog::OpenError> {
+    pub(crate) async fn try_open(&self, nth: usize, start: Start) -> Result<Replog, replog::OpenError> {
         let config = config(self.piers[nth].path(), &self.machines, Some(nth), start);
         let detours = Detours::default();
         for (machine, relay) in self.machines.iter().zip(&self.relays[nth]) {
@@ -183,24 +186,24 @@ impl Cluster {
     }
 
     /// What lies between one member and all others.
-    pub fn isolate(&self, nth: usize, way: Way) {
+    pub(crate) fn isolate(&self, nth: usize, way: Way) {
         for other in 0..self.machines.len() {
             self.relays[nth][other].set(way);
             self.relays[other][nth].set(way);
         }
     }
 
-    pub fn member(&self, nth: usize) -> &Replog {
+    pub(crate) fn member(&self, nth: usize) -> &Replog {
         self.members[nth].as_ref().expect("that member runs")
     }
 
     /// Those that run.
-    pub fn running(&self) -> impl Iterator<Item = &Replog> {
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Replog> {
         self.members.iter().flatten()
     }
 
     /// Waits until all members that run vote, and one of them leads.
-    pub async fn settled(&self) {
+    pub(crate) async fn settled(&self) {
         let count = self.members.len();
         until("all members vote", || async {
             let all_vote = |member: &Replog| {
@@ -216,12 +219,12 @@ impl Cluster {
     }
 
     /// Who leads: its place, and its office.
-    pub async fn leader(&self) -> (usize, Term, EventNumber) {
+    pub(crate) async fn leader(&self) -> (usize, Term, EventNumber) {
         self.leader_after(Term(0)).await
     }
 
     /// Who leads in a later term.
-    pub async fn leader_after(&self, before: Term) -> (usize, Term, EventNumber) {
+    pub(crate) async fn leader_after(&self, before: Term) -> (usize, Term, EventNumber) {
         let office = |member: &Replog| match *member.role().borrow() {
             Role::Leader { term, barrier } if term > before => Some((term, barrier)),
             _ => None,
@@ -235,7 +238,7 @@ impl Cluster {
         .await
     }
 
-    pub async fn stop(&mut self, nth: usize) {
+    pub(crate) async fn stop(&mut self, nth: usize) {
         self.members[nth]
             .take()
             .expect("that member runs")
@@ -245,7 +248,7 @@ impl Cluster {
     }
 
     /// Waits until all that run have everything up to `event`, and checks that they have the same.
-    pub async fn agree(&self, event: u64) {
+    pub(crate) async fn agree(&self, event: u64) {
         let mut first = None;
         for member in self.running() {
             committed(member, event).await;

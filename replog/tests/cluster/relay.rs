@@ -15,7 +15,7 @@ use tokio::{
 
 /// What a relay does with its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub(crate) enum Way {
     /// Bytes go through.
     Open,
     /// Connections are closed, and none is taken.
@@ -26,15 +26,15 @@ pub enum Way {
 
 /// A relay to one member, for one other.
 #[derive(Debug)]
-pub struct Relay {
-    pub address: SocketAddr,
+pub(crate) struct Relay {
+    pub(crate) address: SocketAddr,
     way: watch::Sender<Way>,
     damage: Arc<AtomicBool>,
-    pub damaged: Arc<AtomicU64>,
+    pub(crate) damaged: Arc<AtomicU64>,
 }
 
 impl Relay {
-    pub async fn start(target: SocketAddr) -> Relay {
+    pub(crate) async fn start(target: SocketAddr) -> Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let way = watch::Sender::new(Way::Open);
@@ -70,12 +70,12 @@ impl Relay {
         relay
     }
 
-    pub fn set(&self, way: Way) {
+    pub(crate) fn set(&self, way: Way) {
         self.way.send_replace(way);
     }
 
     /// Flips a bit in the next bytes that go to the target.
-    pub fn damage(&self) {
+    pub(crate) fn damage(&self) {
         self.damage.store(true, Ordering::SeqCst);
     }
 }
