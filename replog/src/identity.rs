@@ -15,6 +15,7 @@
 //! an error, and so is one with another's.
 
 use crate::{
+    limits::IDENTITY_BYTES,
     pier_lock::PierLock,
     raft::config::ClusterId,
     store::{
@@ -33,8 +34,6 @@ const NAME: &str = "identity";
 const TITLE: &str = "seguro identity 1";
 /// What the first lines of all versions begin with.
 const FAMILY: &str = "seguro identity ";
-/// The most bytes of it that are read.
-const BYTES: u64 = 1024;
 
 /// Who a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +112,7 @@ impl IdentityFile {
     pub(crate) fn read(pier: &PierLock) -> Result<Option<IdentityFile>, IdentityError> {
         let directory = raft_log::directory(pier.pier());
         let path = directory.join(NAME);
-        let Some(bytes) = files::read_small(&path, BYTES)? else {
+        let Some(bytes) = files::read_small(&path, IDENTITY_BYTES)? else {
             if raft_log::exists(&directory) {
                 return Err(IdentityError::Missing { path: directory });
             }

@@ -115,6 +115,20 @@ pub(crate) const PURGE_BACKLOG: u64 = 64 * 1024;
 /// A value at least this large is written into LMDB's pages directly; below it a copy costs less than the extra call.
 pub(crate) const RESERVE_BYTES: usize = 64 * KIB;
 
+// ---------------------------------------------------------------------------------------------------------------
+// Files
+
+/// What is left of a disk, or of a file size limit, when a write that failed for no stated reason counts as one for
+/// lack of room: LMDB reports a short write, which is what a disk that fills gives first, as an I/O error.
+pub(crate) const LITTLE_ROOM_BYTES: u64 = 2 * MIB as u64;
+
+/// The most of an identity file that is read: it has five short lines.
+pub(crate) const IDENTITY_BYTES: u64 = 1024;
+
+/// How often the pier's lock is tried: a holder that goes away unlinks the file, and who comes may have opened the old
+/// one. More often in a row is not chance.
+pub(crate) const PIER_LOCK_ATTEMPTS: usize = 16;
+
 const _: () = {
     assert!(
         EVENT_LOG_GROUP_BYTES <= EVENT_LOG_PENDING_BYTES,

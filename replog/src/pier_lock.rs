@@ -3,9 +3,12 @@
 //! Whoever opens the logs holds it: vere's subcommands, its king, ours. It is advisory and belongs to the process: the kernel
 //! frees it when the process ends, or when *any* handle of the file is closed in it. So the file is opened in one place only.
 
-use crate::store::{
-    fault::NoFaults,
-    files::{At, FileError, create_dir},
+use crate::{
+    limits::PIER_LOCK_ATTEMPTS,
+    store::{
+        fault::NoFaults,
+        files::{At, FileError, create_dir},
+    },
 };
 use nix::{
     errno::Errno,
@@ -27,9 +30,6 @@ const NAME: &str = ".vere.lock";
 const TEXT_BYTES: u64 = 12;
 /// vere creates it with this mode (less the process's mask).
 const MODE: u32 = 0o666;
-/// A holder that goes away unlinks the file; one that comes may have opened the old one. More often than this in a row
-/// is not chance.
-const ATTEMPTS: usize = 16;
 
 /// The piers that this process has locked, by device and inode of the file: the kernel would let it lock one twice, and free
 /// it at the first close.
@@ -76,7 +76,7 @@ impl PierLock {
     pub(crate) fn acquire(pier: &Path) -> Result<PierLock, PierLockError> {
         create_dir(pier, &NoFaults)?;
         let path = pier.join(NAME);
-        for _ in 0..ATTEMPTS {
+        for _ in 0..PIER_LOCK_ATTEMPTS {
             if let Some(lock) = PierLock::attempt(pier, &path)? {
                 return Ok(lock);
             }

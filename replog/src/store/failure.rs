@@ -1,5 +1,6 @@
 //! A store that has failed: the error, the exit code that says so, and the alarm that ends the process.
 
+use crate::limits::LITTLE_ROOM_BYTES;
 use std::{
     fmt, io,
     path::{Path, PathBuf},
@@ -122,10 +123,6 @@ pub(crate) fn kind_of_heed(error: &heed::Error) -> FailureKind {
     }
 }
 
-/// What is left of a disk, or of a file size limit, when a write that failed for no stated reason counts as one for
-/// lack of room: LMDB reports a short write, which is what a disk that fills gives first, as an I/O error.
-const LITTLE: u64 = 2 * 1024 * 1024;
-
 /// Whether there is next to no room for the files in a directory, or in those below it.
 fn is_full(directory: &Path) -> bool {
     use nix::sys::{
@@ -140,7 +137,8 @@ fn is_full(directory: &Path) -> bool {
         fs.blocks_available() as u64 * fs.fragment_size() as u64
     });
     let limit = getrlimit(Resource::RLIMIT_FSIZE).map_or(u64::MAX, |(soft, _)| soft);
-    free < LITTLE || (limit < u64::MAX && largest(directory, 1).saturating_add(LITTLE) > limit)
+    free < LITTLE_ROOM_BYTES
+        || (limit < u64::MAX && largest(directory, 1).saturating_add(LITTLE_ROOM_BYTES) > limit)
 }
 
 /// The length of the largest file in a directory, and so many levels below.

@@ -9,7 +9,7 @@
 //! `base <= durable <= last`. Events up to `durable` are on disk and are let go, oldest first, beyond a limit of bytes.
 
 use super::value;
-use crate::types::Event;
+use crate::{limits::EVENT_LOG_GROUP_BYTES, types::Event};
 use bytes::Bytes;
 use seguro_event::EventNumber;
 use std::collections::VecDeque;
@@ -98,6 +98,12 @@ impl Recent {
     /// Whether something waits for the disk.
     pub(super) fn is_dirty(&self) -> bool {
         !self.units.is_empty()
+    }
+
+    /// Whether what waits for the disk is to wait no more: somebody waits for the unit `urgent`, the time to linger is
+    /// over, or enough bytes have come together.
+    pub(super) fn is_due(&self, urgent: u64, late: bool) -> bool {
+        self.is_dirty() && (late || self.settled < urgent || self.pending >= EVENT_LOG_GROUP_BYTES)
     }
 
     /// How many units were ever pushed.
@@ -251,6 +257,27 @@ mod tests {
         assert_eq!((recent.last(), recent.is_dirty()), (EventNumber(5), false));
         recent.push(&events(6, &[1]), Bytes::new(), 0).unwrap();
         assert_eq!(recent.last(), EventNumber(6));
+    }
+
+    #[test]
+    fn what_waits_is_written_late_or_when_asked_for_or_when_it_is_much() {
+        let mut recent = Recent::new(EventNumber(0), 0);
+        assert!(!recent.is_due(9, true), "nothing waits");
+        recent.push(&events(1, &[1]), Bytes::new(), 0).unwrap();
+        recent.push(&[], Bytes::new(), 0).unwrap();
+        assert!(!recent.is_due(0, false));
+        assert!(recent.is_due(0, true) && recent.is_due(2, false));
+        let group = recent.group(usize::MAX).unwrap();
+        recent.settle(&group);
+        recent
+            .push(&events(2, &[EVENT_LOG_GROUP_BYTES - 5]), Bytes::new(), 0)
+            .unwrap();
+        assert!(
+            !recent.is_due(2, false),
+            "who asked has been served, and a byte is missing"
+        );
+        recent.push(&events(3, &[1]), Bytes::new(), 0).unwrap();
+        assert!(recent.is_due(2, false));
     }
 
     #[test]

@@ -151,16 +151,12 @@ impl Writer {
         }
     }
 
-    /// Whether something waits for the disk, and whether it has waited enough.
+    /// Whether something waits for the disk, and whether it is to wait no more.
     fn look(&self, deadline: Option<Instant>) -> (bool, bool) {
-        let recent = lock(&self.shared.recent);
-        let dirty = recent.is_dirty();
-        let urgent = recent.settled() < self.shared.urgent.load(Ordering::Acquire);
+        let urgent = self.shared.urgent.load(Ordering::Acquire);
         let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        (
-            dirty,
-            dirty && (urgent || late || recent.pending_bytes() >= EVENT_LOG_GROUP_BYTES),
-        )
+        let recent = lock(&self.shared.recent);
+        (recent.is_dirty(), recent.is_due(urgent, late))
     }
 
     /// Does what is asked.
