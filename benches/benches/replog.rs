@@ -31,7 +31,8 @@ const CASES: [(usize, usize); 5] = [(1, 1), (16, 1), (64, 1), (256, 1), (1, 100)
 
 struct Cluster {
     members: Vec<Replog>,
-    _piers: Vec<TempDir>,
+    machines: Vec<SocketAddr>,
+    piers: Vec<TempDir>,
     next: u64,
 }
 
@@ -87,7 +88,8 @@ impl Cluster {
         }
         Cluster {
             members,
-            _piers: piers,
+            machines,
+            piers,
             next: 1,
         }
     }
@@ -131,6 +133,49 @@ impl Cluster {
             (self.next - first) as f64 / began.elapsed().as_secs_f64(),
         )
     }
+}
+
+/// Ends the leader as a crash would, without a word, and takes the time until another leads. Then it is started again.
+async fn failover(cluster: &mut Cluster) -> Duration {
+    let machines = cluster.machines.clone();
+    let (leader, term) = cluster.leader().await;
+    let id = leader.status().id;
+    let nth = cluster
+        .members
+        .iter()
+        .position(|member| member.status().id == id)
+        .expect("it is one of them");
+    drop(leader);
+    let mut roles: Vec<_> = cluster.members.iter().map(Replog::role).collect();
+    roles.remove(nth);
+    drop(cluster.members.remove(nth));
+    let began = Instant::now();
+    let later = |role: &Role| matches!(role, Role::Leader { term: t, .. } if *t > term);
+    let [first, second] = &mut roles[..] else {
+        unreachable!("two are left")
+    };
+    tokio::select! {
+        led = first.wait_for(later) => drop(led.expect("it runs")),
+        led = second.wait_for(later) => drop(led.expect("it runs")),
+    }
+    let took = began.elapsed();
+    let config = config(
+        cluster.piers[nth].path(),
+        &machines,
+        Some(machines[nth]),
+        Start::Resume,
+    );
+    loop {
+        // The pier is free when the threads of the old one have ended.
+        match Replog::open(config.clone()).await {
+            Ok(member) => break cluster.members.insert(nth, member),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+    while cluster.members[nth].status().leader.is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    took
 }
 
 fn batch(first: u64, count: usize) -> Batch {
@@ -217,6 +262,14 @@ async fn main() {
             p50 / base
         );
     }
+    let mut took = Vec::new();
+    for _ in 0..rounds {
+        took.push(failover(&mut clusters[1].1).await.as_secs_f64() * 1e3);
+    }
+    let (median, worst) = (quantile(&mut took, 0.5), quantile(&mut took, 1.0));
+    println!(
+        "\nthe leader dropped dead, until another leads: median {median:.0} ms, worst {worst:.0} ms of {rounds}"
+    );
     for (_, cluster) in clusters {
         for member in cluster.members {
             member.close().await.expect("it closes");

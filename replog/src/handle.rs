@@ -24,10 +24,12 @@ use tokio::sync::watch;
 
 /// How often a leader says that it is there, unless it is set.
 pub const DEFAULT_HEARTBEAT: Duration = Duration::from_millis(100);
-/// The shortest silence of a leader after which another stands for election, unless it is set.
-pub const DEFAULT_ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(250);
-/// The longest.
-pub const DEFAULT_ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(500);
+/// The least time, after the lease of a leader that has fallen silent has run out, until another stands for election, unless
+/// it is set. A follower stands after `MAX` (the lease) and a random time between `MIN` and `MAX`: at the least 600 ms, which
+/// is six heartbeats missed in a row, and 670 ms in the mean for the first of two.
+pub const DEFAULT_ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(200);
+/// The lease that followers grant, and the most that they wait after it.
+pub const DEFAULT_ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(400);
 /// Address space reserved for the event log, unless it is set: vere's own, 1 TiB.
 pub const DEFAULT_EVENT_LOG_MAP_BYTES: usize = crate::limits::EVENT_LOG_MAP_BYTES;
 
@@ -59,9 +61,9 @@ pub struct Config {
     pub start: Start,
     /// How often a leader says that it is there.
     pub heartbeat: Duration,
-    /// The shortest silence of a leader after which another stands for election.
+    /// The least time after a silent leader's lease until another stands for election.
     pub election_timeout_min: Duration,
-    /// The longest.
+    /// The lease that followers grant a leader, and the most that they wait after it.
     pub election_timeout_max: Duration,
     /// What `vere.txt` of a new epoch says, e.g. `3.5`.
     pub vere_version: String,
