@@ -1,8 +1,8 @@
 //! Appending to the Raft log, synced, beside what the disk can do: a bare write and `fdatasync` of the same bytes (at the end of
 //! a file that grows, and over bytes that are there already), and a bare LMDB commit of them.
 //!
-//! `cargo bench -p seguro-benches --bench store`. A shared disk is not the same from one second to the next: read ratios
-//! of one run, and run it twice.
+//! `cargo bench -p seguro-benches --bench store`. First a table of medians from interleaved rounds, since a shared disk is
+//! not the same from one second to the next: ratios are to be read there. Then criterion's own account of each.
 
 #![expect(clippy::expect_used, reason = "a bench that cannot go on ends")]
 #![expect(missing_docs, reason = "criterion's macro makes a function")]
@@ -10,7 +10,7 @@
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use heed::{
-    Database, EnvOpenOptions, IntegerComparator, PutFlags,
+    Database, Env, EnvOpenOptions, IntegerComparator, PutFlags,
     byteorder::NativeEndian,
     types::{Bytes as ByteSlice, U64},
 };
@@ -18,8 +18,10 @@ use replog::inside::BareRaftLog;
 use std::{
     fs::File,
     io::{Seek, SeekFrom, Write},
-    time::Duration,
+    time::{Duration, Instant},
 };
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 /// Bytes of an event.
 const SIZE: usize = 1024;
@@ -29,99 +31,176 @@ const BATCHES: [usize; 4] = [1, 10, 100, 1000];
 const KEEP: u64 = 1024;
 /// How far the file that is written over goes, bytes.
 const WINDOW: usize = 64 << 20;
+/// Interleaved rounds for a batch of one event; larger ones get fewer.
+const ROUNDS: usize = 800;
 
-fn jams(count: usize) -> Vec<Bytes> {
-    (0..count).map(|i| Bytes::from(vec![i as u8 | 1; SIZE])).collect()
+/// What is held against each other.
+#[derive(Clone, Copy, Debug)]
+enum Rival {
+    GrowingFile,
+    WrittenFile,
+    Lmdb,
+    RaftLog,
+}
+
+const RIVALS: [(Rival, &str); 4] = [
+    (Rival::GrowingFile, "fdatasync, growing file"),
+    (Rival::WrittenFile, "fdatasync, written file"),
+    (Rival::Lmdb, "LMDB commit"),
+    (Rival::RaftLog, "Raft log"),
+];
+
+/// All of them, and the bytes that they are given.
+struct Ring {
+    jams: Vec<Bytes>,
+    bytes: Vec<u8>,
+    growing: File,
+    written: File,
+    at: usize,
+    env: Env,
+    table: Database<U64<NativeEndian>, ByteSlice, IntegerComparator>,
+    key: u64,
+    log: BareRaftLog,
+    entries: u64,
+    runtime: Runtime,
+    _dir: TempDir,
+}
+
+impl Ring {
+    fn new(batch: usize) -> Ring {
+        let dir = tempfile::tempdir().expect("a directory");
+        let growing = File::create(dir.path().join("growing")).expect("a file");
+        let mut written = File::create(dir.path().join("written")).expect("a file");
+        written.write_all(&vec![0; WINDOW]).expect("a write");
+        written.sync_all().expect("a sync");
+        let sub = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir(&path).expect("a directory");
+            path
+        };
+        // SAFETY: nobody else knows this directory.
+        #[expect(unsafe_code, reason = "opening a memory map; the obligation is stated")]
+        let env = unsafe {
+            EnvOpenOptions::new()
+                .map_size(32 << 30)
+                .open(sub("lmdb"))
+                .expect("an environment")
+        };
+        let mut txn = env.write_txn().expect("a transaction");
+        let table = env
+            .database_options()
+            .types()
+            .key_comparator()
+            .create(&mut txn)
+            .expect("a table");
+        txn.commit().expect("a commit");
+        let log = BareRaftLog::open(&sub("raft")).expect("a log");
+        let jams: Vec<_> = (0..batch).map(|i| Bytes::from(vec![i as u8 | 1; SIZE])).collect();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .expect("a runtime");
+        let bytes = jams.concat();
+        Ring {
+            jams,
+            bytes,
+            growing,
+            written,
+            at: 0,
+            env,
+            table,
+            key: 0,
+            log,
+            entries: 0,
+            runtime,
+            _dir: dir,
+        }
+    }
+
+    /// One batch, on disk on return.
+    fn append(&mut self, rival: Rival) {
+        match rival {
+            Rival::GrowingFile => {
+                self.growing.write_all(&self.bytes).expect("a write");
+                self.growing.sync_data().expect("a sync");
+            }
+            Rival::WrittenFile => {
+                self.written
+                    .seek(SeekFrom::Start(self.at as u64))
+                    .expect("a seek");
+                self.written.write_all(&self.bytes).expect("a write");
+                self.written.sync_data().expect("a sync");
+                self.at = (self.at + self.bytes.len()) % (WINDOW - self.bytes.len());
+            }
+            Rival::Lmdb => {
+                let mut txn = self.env.write_txn().expect("a transaction");
+                self.table
+                    .put_with_flags(&mut txn, PutFlags::APPEND, &self.key, &self.bytes)
+                    .expect("a put");
+                txn.commit().expect("a commit");
+                self.key += 1;
+            }
+            Rival::RaftLog => {
+                self.runtime
+                    .block_on(self.log.append(&self.jams))
+                    .expect("an append");
+                self.entries += 1;
+            }
+        }
+    }
+
+    /// Lets the log go of what a member would have purged. Not measured: nobody waits for it.
+    fn purge(&mut self) {
+        if self.entries.is_multiple_of(KEEP) {
+            self.runtime.block_on(self.log.purge(KEEP)).expect("a purge");
+        }
+    }
+}
+
+/// Medians of interleaved rounds, microseconds, and how many times the first each is.
+fn table() {
+    println!("p50 of an append of 1 KiB events, synced, in microseconds (times a growing file's fdatasync):");
+    for batch in BATCHES {
+        let mut ring = Ring::new(batch);
+        let mut times = [const { Vec::new() }; RIVALS.len()];
+        for _ in 0..ROUNDS / (1 + batch / 100) {
+            for ((rival, _), times) in RIVALS.iter().zip(&mut times) {
+                let begun = Instant::now();
+                ring.append(*rival);
+                times.push(begun.elapsed());
+            }
+            ring.purge();
+        }
+        let medians = times.map(|mut times| {
+            times.sort_unstable();
+            times[times.len() / 2].as_secs_f64() * 1e6
+        });
+        print!("{batch:>5} events:");
+        for ((_, name), median) in RIVALS.iter().zip(medians) {
+            print!("  {name} {median:.0} ({:.2})", median / medians[0]);
+        }
+        println!();
+    }
 }
 
 fn append(c: &mut Criterion) {
+    table();
     let mut group = c.benchmark_group("append 1 KiB events, synced");
     group
         .sample_size(60)
         .measurement_time(Duration::from_secs(3))
         .warm_up_time(Duration::from_millis(500));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .build()
-        .expect("a runtime");
     for batch in BATCHES {
-        let jams = jams(batch);
-        let bytes = jams.concat();
-        group.throughput(Throughput::Bytes(bytes.len() as u64));
-
-        group.bench_with_input(
-            BenchmarkId::new("fdatasync, growing file", batch),
-            &bytes,
-            |b, bytes| {
-                let dir = tempfile::tempdir().expect("a directory");
-                let mut file = File::create(dir.path().join("file")).expect("a file");
+        let mut ring = Ring::new(batch);
+        group.throughput(Throughput::Bytes(ring.bytes.len() as u64));
+        for (rival, name) in RIVALS {
+            group.bench_function(BenchmarkId::new(name, batch), |b| {
                 b.iter(|| {
-                    file.write_all(bytes).expect("a write");
-                    file.sync_data().expect("a sync");
+                    ring.append(rival);
+                    ring.purge();
                 });
-            },
-        );
-
-        group.bench_with_input(
-            BenchmarkId::new("fdatasync, written file", batch),
-            &bytes,
-            |b, bytes| {
-                let dir = tempfile::tempdir().expect("a directory");
-                let mut file = File::create(dir.path().join("file")).expect("a file");
-                file.write_all(&vec![0; WINDOW]).expect("a write");
-                file.sync_all().expect("a sync");
-                let mut at = 0;
-                b.iter(|| {
-                    file.seek(SeekFrom::Start(at as u64)).expect("a seek");
-                    file.write_all(bytes).expect("a write");
-                    file.sync_data().expect("a sync");
-                    at = (at + bytes.len()) % (WINDOW - bytes.len());
-                });
-            },
-        );
-
-        group.bench_with_input(BenchmarkId::new("LMDB commit", batch), &bytes, |b, bytes| {
-            let dir = tempfile::tempdir().expect("a directory");
-            // SAFETY: nobody else knows this directory.
-            #[expect(unsafe_code, reason = "opening a memory map; the obligation is stated")]
-            let env = unsafe {
-                EnvOpenOptions::new()
-                    .map_size(32 << 30)
-                    .open(dir.path())
-                    .expect("an environment")
-            };
-            let mut txn = env.write_txn().expect("a transaction");
-            let table: Database<U64<NativeEndian>, ByteSlice, IntegerComparator> = env
-                .database_options()
-                .types()
-                .key_comparator()
-                .create(&mut txn)
-                .expect("a table");
-            txn.commit().expect("a commit");
-            let mut key = 0;
-            b.iter(|| {
-                let mut txn = env.write_txn().expect("a transaction");
-                table
-                    .put_with_flags(&mut txn, PutFlags::APPEND, &key, bytes)
-                    .expect("a put");
-                txn.commit().expect("a commit");
-                key += 1;
             });
-        });
-
-        group.bench_with_input(BenchmarkId::new("Raft log", batch), &jams, |b, jams| {
-            let dir = tempfile::tempdir().expect("a directory");
-            let mut log = BareRaftLog::open(dir.path()).expect("a log");
-            let mut count = 0;
-            b.iter(|| {
-                runtime.block_on(log.append(jams)).expect("an append");
-                count += 1;
-                if count % KEEP == 0 {
-                    runtime.block_on(log.purge(KEEP)).expect("a purge");
-                }
-            });
-            runtime.block_on(log.close()).expect("a clean end");
-        });
+        }
     }
     group.finish();
 }

@@ -10,10 +10,11 @@ use replog::Role;
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU8, Ordering},
     time::{Duration, Instant},
 };
 
@@ -65,14 +66,12 @@ pub struct LocalCluster {
     pub members: Vec<LocalMember>,
 }
 
-/// A loopback address that was free a moment ago.
-///
-/// # Errors
-/// When the system has none.
-pub fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")
-        .context("no loopback port is free")?
-        .local_addr()?)
+/// A loopback address (of 127.0.0.0/8) that other programs do not happen to use: a member that is down finds its port free when it
+/// comes back, whatever ports others' connections are given meanwhile.
+fn own_host() -> Ipv4Addr {
+    static HOSTS: AtomicU8 = AtomicU8::new(1);
+    let [low, high, ..] = std::process::id().to_le_bytes();
+    Ipv4Addr::new(127, 1 + high % 254, low, HOSTS.fetch_add(1, Ordering::Relaxed))
 }
 
 impl LocalCluster {
@@ -85,20 +84,25 @@ impl LocalCluster {
             .with_context(|| format!("the directory {}", options.directory.display()))?;
         // Held together until all are chosen, so that none is given out twice.
         let mut listeners = Vec::new();
-        let mut port = || -> anyhow::Result<SocketAddr> {
-            let listener = TcpListener::bind("127.0.0.1:0").context("no loopback port is free")?;
+        let mut port = |host: Ipv4Addr| -> anyhow::Result<SocketAddr> {
+            let listener = TcpListener::bind((host, 0)).context("no loopback port is free")?;
             let address = listener.local_addr()?;
             listeners.push(listener);
             Ok(address)
         };
+        let host = own_host();
         let mut members = Vec::new();
         for index in 0..options.members {
             let name = |suffix: &str| options.directory.join(format!("{}{suffix}", index + 1));
             members.push(LocalMember {
                 program: options.king.clone(),
                 pier: name(""),
-                address: port()?,
-                http_port: if options.http { Some(port()?.port()) } else { None },
+                address: port(host)?,
+                http_port: if options.http {
+                    Some(port(Ipv4Addr::LOCALHOST)?.port())
+                } else {
+                    None
+                },
                 stdout: name(".out"),
                 stderr: name(".err"),
                 child: None,

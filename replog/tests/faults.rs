@@ -36,7 +36,7 @@ async fn a_leader_alone(way: Way) {
     let watching = {
         let (cluster, twice, ended) = (cluster.clone(), twice.clone(), ended.clone());
         tokio::task::spawn_blocking(move || {
-            while !ended.load(Ordering::SeqCst) {
+            while !ended.load(Ordering::SeqCst) && Arc::strong_count(&cluster) > 1 {
                 let certain = |member: &replog::Replog| {
                     let Role::Leader { term, .. } = *member.role().borrow() else {
                         return false;
@@ -54,7 +54,7 @@ async fn a_leader_alone(way: Way) {
             }
         })
     };
-    cluster.isolate(old, way);
+    cluster.isolate(old, way).await;
     // Nothing of this is committed; where the lease has run out already it is not even taken.
     let _ = cluster.member(old).propose(term, batch(11, 5, 200)).await;
     until("the lease ends", || async {
@@ -75,7 +75,7 @@ async fn a_leader_alone(way: Way) {
         .unwrap();
     committed(cluster.member(new), 13).await;
     assert_eq!(cluster.member(old).committed().borrow().event, EventNumber(10));
-    cluster.isolate(old, Way::Open);
+    cluster.isolate(old, Way::Open).await;
     cluster.agree(13).await;
     until("the old leader follows", || async {
         matches!(
@@ -113,7 +113,7 @@ async fn a_follower_that_was_cut_off_does_not_disturb() {
     let cluster = Cluster::start(3).await;
     let (nth, term, _) = cluster.leader().await;
     let away = (nth + 1) % 3;
-    cluster.isolate(away, Way::Cut);
+    cluster.isolate(away, Way::Cut).await;
     cluster
         .member(nth)
         .propose(term, batch(1, 10, 100))
@@ -122,7 +122,7 @@ async fn a_follower_that_was_cut_off_does_not_disturb() {
     committed(cluster.member(nth), 10).await;
     // Long enough for it to have wanted an election several times.
     sleep(3 * replog::DEFAULT_ELECTION_TIMEOUT_MAX).await;
-    cluster.isolate(away, Way::Open);
+    cluster.isolate(away, Way::Open).await;
     cluster.agree(10).await;
     sleep(replog::DEFAULT_ELECTION_TIMEOUT_MAX).await;
     let (same, still, _) = cluster.leader().await;
@@ -413,6 +413,30 @@ async fn a_member_whose_disk_lost_what_it_stored_must_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_closed_while_it_joins_leaves_nothing_open() {
+    let mut cluster = Cluster::prepare(2).await;
+    // Nobody answers yet.
+    cluster.open(1, Start::Join).await;
+    cluster.stop(1).await;
+    cluster
+        .open(
+            0,
+            Start::Found {
+                genesis: cluster::SHIP,
+            },
+        )
+        .await;
+    led(cluster.member(0)).await;
+    for _ in 0..5 {
+        // Closed at any point between the first word and the last.
+        cluster.open(1, Start::Join).await;
+        cluster.stop(1).await;
+    }
+    cluster.open(1, Start::Join).await;
+    cluster.settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_and_wrong_lists_are_refused() {
     let mut cluster = Cluster::prepare(3).await;
     cluster
@@ -449,22 +473,26 @@ async fn strangers_and_wrong_lists_are_refused() {
     cluster.settled().await;
     cluster.stop(1).await;
     let short = [cluster.machines[0], cluster.machines[1]];
-    let resumed = replog::Replog::open(cluster::config(
-        cluster.piers[1].path(),
-        &short,
-        Some(1),
-        Start::Resume,
-    ))
-    .await;
-    assert!(
-        matches!(&resumed, Err(OpenError::Config(text)) if text.contains("not among the machines")),
-        "{resumed:?}"
-    );
-    let none = replog::Replog::open(cluster::config(cluster.piers[1].path(), &[], None, Start::Resume)).await;
-    assert!(
-        matches!(&none, Err(OpenError::Config(text)) if text.contains("give their machines")),
-        "{none:?}"
-    );
+    // A refusal leaves nothing open: the next attempt finds the pier free.
+    for _ in 0..10 {
+        let resumed = replog::Replog::open(cluster::config(
+            cluster.piers[1].path(),
+            &short,
+            Some(1),
+            Start::Resume,
+        ))
+        .await;
+        assert!(
+            matches!(&resumed, Err(OpenError::Config(text)) if text.contains("not among the machines")),
+            "{resumed:?}"
+        );
+        let none =
+            replog::Replog::open(cluster::config(cluster.piers[1].path(), &[], None, Start::Resume)).await;
+        assert!(
+            matches!(&none, Err(OpenError::Config(text)) if text.contains("give their machines")),
+            "{none:?}"
+        );
+    }
     let outside = ["192.0.2.1:4000".parse().unwrap(), cluster.machines[1]];
     let insecure = replog::Replog::open(cluster::config(
         cluster.piers[1].path(),

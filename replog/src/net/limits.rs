@@ -21,6 +21,10 @@ pub(crate) const MAX_APPEND_BYTES: usize = crate::raft::limits::MAX_BATCH_BYTES 
 /// follower has to hold. openraft's own pipeline on the follower is as deep.
 pub(crate) const APPENDS_IN_FLIGHT: usize = 64;
 
+/// How long a commit waits for entries that it can go with: one tick of tokio's clock, and little against the linger of those
+/// who are told of it.
+pub(crate) const COMMIT_LINGER: Duration = Duration::from_millis(1);
+
 /// Bytes that wait for a socket before no further append request is taken.
 pub(crate) const SEND_BACKLOG_BYTES: usize = 4 * 1024 * 1024;
 

@@ -2,11 +2,10 @@
 
 use crate::{
     net::{
+        appending::Appending,
         connection::{Connection, LinkError},
         detour::Detours,
-        limits::{
-            APPENDS_IN_FLIGHT, COMPLAIN_EVERY, IDLE_CONNECTIONS, RETRY_PAUSES, SEND_BACKLOG_BYTES, SILENCE,
-        },
+        limits::{COMPLAIN_EVERY, IDLE_CONNECTIONS, RETRY_PAUSES},
         wire::{
             self, Answer, AppendAnswer, AppendHead, Ask, Hello, Purpose, Question, Reply, VoteAsk, WireError,
             kind,
@@ -28,15 +27,13 @@ use openraft::{
 };
 use std::{
     collections::{BTreeMap, HashMap},
-    future::Future,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 /// What all links of a member share.
@@ -103,11 +100,11 @@ pub(crate) struct Link {
     target: MemberId,
     address: Option<SocketAddr>,
     purpose: Purpose,
-    connection: Option<Connection>,
-    /// Answers that are due on `connection`.
-    due: usize,
+    pub(super) connection: Option<Connection>,
+    /// Whether answers are due on `connection` that nobody waits for any more.
+    pub(super) owed: bool,
     /// The office for which it sends entries.
-    term: Term,
+    pub(super) term: Term,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -138,7 +135,7 @@ impl Links {
             address: peer.address,
             purpose,
             connection: None,
-            due: 0,
+            owed: false,
             term: Term(0),
         }
     }
@@ -192,9 +189,8 @@ impl Link {
 
     /// Makes the kept connection a good one: a new one if there is none, or one that owes answers to nobody.
     async fn connect(&mut self) -> Result<(), LinkError> {
-        if self.due > 0 {
+        if std::mem::take(&mut self.owed) {
             self.connection = None;
-            self.due = 0;
         }
         if self.connection.is_none() {
             self.connection = Some(self.dial(self.purpose).await?);
@@ -281,8 +277,6 @@ impl Link {
         &mut self,
         request: AppendEntriesRequest<TypeConfig>,
     ) -> Result<AppendAnswer, LinkError> {
-        // An answer still due is passed over by its id: the connection stays good.
-        self.due = 0;
         self.connect().await?;
         let Some(mut connection) = self.connection.take() else {
             return Err(LinkError::Closed);
@@ -324,7 +318,7 @@ impl Link {
     }
 
     /// Checks an answer against what the peer is known to have.
-    fn judge(&self, answer: AppendAnswer) -> Result<StreamAppendResult<TypeConfig>, LinkError> {
+    pub(super) fn judge(&self, answer: AppendAnswer) -> Result<StreamAppendResult<TypeConfig>, LinkError> {
         let mut known = lock(&self.state.stored);
         if known.0 != self.term {
             *known = (self.term, None);
@@ -453,116 +447,14 @@ impl NetStreamAppend<TypeConfig> for Link {
                     .map_err(|error| rpc_error(self, &error))?;
                 return Ok(Box::pin(stream::iter([Ok(answer.into())])) as AppendStream<'s>);
             }
-            self.connect().await.map_err(|error| rpc_error(self, &error))?;
-            let mut appending = Appending {
-                link: self,
-                input: Some(input),
-                silence: Box::pin(sleep_until(Instant::now())),
+            // First a request, then the way: openraft's pause after a failure lies in the taking of a request.
+            let Some(first) = input.next().await else {
+                return Ok(Box::pin(stream::empty()) as AppendStream<'s>);
             };
+            self.connect().await.map_err(|error| rpc_error(self, &error))?;
+            let mut appending = Appending::new(self, stream::iter([first]).chain(input));
             let answers = stream::poll_fn(move |cx| appending.poll_answer(cx));
             Ok(Box::pin(answers.fuse()) as AppendStream<'s>)
         })
-    }
-}
-
-/// Append requests on their way: written as they come, answered in order, both at the same time.
-struct Appending<'s, S> {
-    link: &'s mut Link,
-    input: Option<S>,
-    silence: std::pin::Pin<Box<Sleep>>,
-}
-
-impl<S> Appending<'_, S>
-where
-    S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin,
-{
-    fn poll_answer(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>> {
-        match self.poll_link(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(None)) => Poll::Ready(None),
-            Poll::Ready(Ok(Some(result))) => {
-                if result.is_err() {
-                    // The other side ends its stream there as well.
-                    self.input = None;
-                    self.link.connection = None;
-                    self.link.due = 0;
-                }
-                Poll::Ready(Some(Ok(result)))
-            }
-            Poll::Ready(Err(error)) => {
-                self.input = None;
-                self.link.connection = None;
-                self.link.due = 0;
-                Poll::Ready(Some(Err(rpc_error(self.link, &error))))
-            }
-        }
-    }
-
-    fn poll_link(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<StreamAppendResult<TypeConfig>>, LinkError>> {
-        let link = &mut *self.link;
-        let Some(connection) = &mut link.connection else {
-            return Poll::Ready(Ok(None));
-        };
-        // Answers first: they make commits.
-        while let Poll::Ready(message) = connection.reader.poll_message(cx)? {
-            let message = message.ok_or(LinkError::Closed)?;
-            if message.kind == kind::ALIVE {
-                continue;
-            }
-            let answer: AppendAnswer =
-                wire::read(&message, kind::APPENDED, "an answer to an append request")?;
-            if link.due == 0 {
-                return Poll::Ready(Err(LinkError::Wire(WireError::Kind {
-                    found: kind::APPENDED,
-                    expected: "no answer at all",
-                })));
-            }
-            link.due -= 1;
-            return Poll::Ready(link.judge(answer).map(Some));
-        }
-        // Then requests, as long as the socket takes them.
-        loop {
-            let flushed = connection.writer.poll_flush(cx)?.is_ready();
-            if link.due >= APPENDS_IN_FLIGHT
-                || (!flushed && connection.writer.encoder.backlog() > SEND_BACKLOG_BYTES)
-            {
-                break;
-            }
-            let Some(input) = &mut self.input else { break };
-            match input.poll_next_unpin(cx) {
-                Poll::Pending => break,
-                Poll::Ready(None) => self.input = None,
-                Poll::Ready(Some(request)) => {
-                    if link.due == 0 {
-                        connection.reader.expect_from_now();
-                    }
-                    link.term = request.vote.leader_id.term;
-                    wire::push_append(&mut connection.writer.encoder, &request);
-                    link.due += 1;
-                }
-            }
-        }
-        if link.due == 0 {
-            return if self.input.is_none() {
-                Poll::Ready(Ok(None))
-            } else {
-                Poll::Pending
-            };
-        }
-        // An answer is due: the other side must at least say that it is alive.
-        let deadline = connection.reader.heard() + SILENCE;
-        if self.silence.deadline() != deadline {
-            self.silence.as_mut().reset(deadline);
-        }
-        match self.silence.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(LinkError::Silent(SILENCE))),
-            Poll::Pending => Poll::Pending,
-        }
     }
 }

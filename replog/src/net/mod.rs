@@ -1,5 +1,6 @@
 //! The members' conversations: frames, messages, connections, the listener, and openraft's network on top.
 
+mod appending;
 pub(crate) mod connection;
 pub(crate) mod detour;
 pub(crate) mod frame;

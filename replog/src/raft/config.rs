@@ -21,7 +21,7 @@ impl openraft::RaftTypeConfig for TypeConfig {
     type Vote = openraft::impls::Vote<Self::LeaderId>;
     type Payload = openraft::EntryPayload<Command, MemberId, Peer>;
     type Entry = openraft::impls::Entry<leader_id_std::CommittedLeaderId<Term>, Self::Payload>;
-    type AsyncRuntime = openraft_rt_tokio::TokioRuntime;
+    type AsyncRuntime = crate::raft::runtime::RaftRuntime;
     type Responder<T>
         = Lost<T>
     where

@@ -10,6 +10,7 @@ pub(crate) mod node;
 pub(crate) mod office;
 pub(crate) mod purge;
 pub(crate) mod record;
+pub(crate) mod runtime;
 pub(crate) mod seat;
 pub(crate) mod tasks;
 pub(crate) mod transfer;

@@ -101,7 +101,8 @@ fn raft_config(config: &Config, cluster: ClusterId) -> Result<Arc<openraft::Conf
 }
 
 impl Node {
-    /// Starts Raft over the stores, and everything around it.
+    /// Starts Raft over the stores, and everything around it. Where that fails the stores are closed when this returns: the
+    /// pier can be opened again.
     ///
     /// # Errors
     /// When the settings contradict what is stored, or Raft cannot be started.
@@ -111,6 +112,26 @@ impl Node {
         listener: Option<TcpListener>,
         detours: Detours,
         board: Arc<Board>,
+    ) -> Result<Arc<Node>, OpenError> {
+        let (log, raft_log) = (stores.log.clone(), stores.raft_log.clone());
+        let mut built = None;
+        let started = Node::start_over(config, stores, listener, detours, board, &mut built).await;
+        if let Err(error) = &started
+            && let Err(failed) = halt(built.as_ref(), &log, &raft_log).await
+        {
+            warn!("after \"{error}\": {failed}");
+        }
+        started
+    }
+
+    /// As [`start`](Self::start), but for the closing; `built` becomes Raft as soon as it runs.
+    async fn start_over(
+        config: &Config,
+        stores: Stores,
+        listener: Option<TcpListener>,
+        detours: Detours,
+        board: Arc<Board>,
+        built: &mut Option<Raft>,
     ) -> Result<Arc<Node>, OpenError> {
         let Stores {
             log,
@@ -144,6 +165,7 @@ impl Node {
         )
         .await
         .map_err(|error| failed_start(&error, &alarm))?;
+        *built = Some(raft.clone());
         // Not before it is known whom this member owes what.
         raft.runtime_config().elect(founding);
         raft.run();
@@ -257,15 +279,22 @@ impl Node {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .abort_all();
-        if timeout(CLOSE_PATIENCE, self.raft.shutdown()).await.is_err() {
-            warn!("Raft did not stop within {} s", CLOSE_PATIENCE.as_secs());
-        }
-        let event_log = self.log.close().await;
-        let raft_log = self.raft_log.close().await;
-        event_log
-            .and(raft_log)
-            .map_err(|failed| CloseError::Store(failed.to_string()))
+        halt(Some(&self.raft), &self.log, &self.raft_log).await
     }
+}
+
+/// Stops Raft, if it runs, and closes both logs.
+async fn halt(raft: Option<&Raft>, log: &EventLog, raft_log: &RaftLog) -> Result<(), CloseError> {
+    if let Some(raft) = raft
+        && timeout(CLOSE_PATIENCE, raft.shutdown()).await.is_err()
+    {
+        warn!("Raft did not stop within {} s", CLOSE_PATIENCE.as_secs());
+    }
+    let event_log = log.close().await;
+    let raft_log = raft_log.close().await;
+    event_log
+        .and(raft_log)
+        .map_err(|failed| CloseError::Store(failed.to_string()))
 }
 
 fn failed_start(

@@ -35,6 +35,7 @@ use tokio::{
     net::TcpListener,
     runtime::{Builder, Handle},
     sync::{oneshot, watch},
+    task::JoinHandle,
 };
 use tracing::{info, warn};
 
@@ -50,7 +51,16 @@ pub(crate) struct Seat {
     node: watch::Sender<Option<Arc<Node>>>,
     id: MemberId,
     lock: Mutex<Option<Arc<PierLock>>>,
+    joining: Mutex<Option<Joining>>,
     thread: RaftThread,
+}
+
+/// A member that has not been taken in yet, or is being started after it was.
+#[derive(Debug)]
+struct Joining {
+    /// Dropped to give up asking.
+    asking: oneshot::Sender<()>,
+    task: JoinHandle<()>,
 }
 
 /// A thread of its own for Raft and the members' conversations: nothing that the king computes delays a heartbeat, and a
@@ -144,13 +154,18 @@ impl Seat {
         let thread = RaftThread::start().map_err(|error| store_error(error, EXIT_IO))?;
         let board = Board::new();
         let opening = thread.run(open(config, detours, Arc::clone(&board))).await;
-        let Opening { id, lock, node } =
-            opening.unwrap_or_else(|| Err(store_error("starting was interrupted", EXIT_IO)))?;
+        let Opening {
+            id,
+            lock,
+            node,
+            joining,
+        } = opening.unwrap_or_else(|| Err(store_error("starting was interrupted", EXIT_IO)))?;
         Ok(Arc::new(Seat {
             board,
             node,
             id,
             lock: Mutex::new(Some(lock)),
+            joining: Mutex::new(joining),
             thread,
         }))
     }
@@ -178,6 +193,12 @@ impl Seat {
     /// # Errors
     /// When the last write fails.
     pub(crate) async fn close(&self) -> Result<(), CloseError> {
+        let joining = self.joining.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Joining { asking, task }) = joining {
+            // Where it was just taken in it is started first: what it has opened is closed in order then.
+            drop(asking);
+            let _ = task.await;
+        }
         let node = self.node.send_replace(None);
         let result = match node {
             Some(node) => self.run(async move { node.stop().await }).await.unwrap_or(Ok(())),
@@ -204,6 +225,7 @@ struct Opening {
     id: MemberId,
     lock: Arc<PierLock>,
     node: watch::Sender<Option<Arc<Node>>>,
+    joining: Option<Joining>,
 }
 
 async fn open(config: Config, detours: Detours, board: Arc<Board>) -> Result<Opening, OpenError> {
@@ -229,7 +251,7 @@ impl Startup {
     /// What to do by what is in the pier.
     async fn choose(self, identity: Option<IdentityFile>) -> Result<Opening, OpenError> {
         let pier = self.config.pier.display();
-        let (log, identity) = match (&self.config.start, identity) {
+        let (opened, identity) = match (&self.config.start, identity) {
             (_, Some(identity)) if identity.get().cluster.is_none() => return self.wait_to_join(identity),
             (Start::Found { .. }, Some(identity)) if !identity.get().founding => {
                 return Err(config_error(format!(
@@ -245,11 +267,13 @@ impl Startup {
                     foreign: None,
                     notices: Vec::new(),
                 };
-                (opened, new_identity(&self.lock, true)?)
+                let identity = or_close(&opened.log, new_identity(&self.lock, true)).await?;
+                (opened, identity)
             }
             (Start::Resume, None) => {
                 let opened = self.open_log()?;
                 if opened.applied.is_some() {
+                    let _ = opened.log.close().await;
                     return Err(store_error(
                         format!(
                             "{pier} holds a replicated event log, but not the Raft log and identity that belong to it \
@@ -259,7 +283,8 @@ impl Startup {
                         EXIT_CORRUPT,
                     ));
                 }
-                (opened, new_identity(&self.lock, true)?)
+                let identity = or_close(&opened.log, new_identity(&self.lock, true)).await?;
+                (opened, identity)
             }
             (Start::Join, None) => {
                 let identity = new_identity(&self.lock, false)?;
@@ -267,15 +292,26 @@ impl Startup {
             }
         };
         let id = identity.get().member;
-        let mut raft_log = self.open_raft_log(id)?;
-        let place = settle(&log, &mut raft_log, id).await?;
         let lock = Arc::clone(&self.lock);
-        let node = self.launch(log.log, place, raft_log, identity).await?;
+        let node = self.resume(opened, identity).await?;
         Ok(Opening {
             id,
             lock,
             node: watch::Sender::new(Some(node)),
+            joining: None,
         })
+    }
+
+    /// Starts a member of which the event log is open. Where that fails all is closed when this returns.
+    async fn resume(self, opened: Opened, identity: IdentityFile) -> Result<Arc<Node>, OpenError> {
+        let id = identity.get().member;
+        let mut raft_log = or_close(&opened.log, self.open_raft_log(id)).await?;
+        let settled = settle(&opened, &mut raft_log, id).await;
+        if settled.is_err() {
+            let _ = raft_log.close().await;
+        }
+        let place = or_close(&opened.log, settled).await?;
+        self.launch(opened.log, place, raft_log, identity).await
     }
 
     /// Asks to join until it is taken in; then starts the member.
@@ -284,26 +320,32 @@ impl Startup {
             return Err(config_error("this member has not joined yet: give the machines"));
         };
         let node = watch::Sender::new(None);
-        let opening = Opening {
-            id,
-            lock: Arc::clone(&self.lock),
-            node: node.clone(),
-        };
-        tokio::spawn(async move {
+        let (lock, started) = (Arc::clone(&self.lock), node.clone());
+        let (asking, given_up) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
             let board = Arc::clone(&self.board);
-            let joined = match join::join(id, address, &self.config.machines, &self.detours).await {
+            let asked = tokio::select! {
+                asked = join::join(id, address, &self.config.machines, &self.detours) => asked,
+                _ = given_up => return,
+            };
+            let joined = match asked {
                 Ok((cluster, ship)) => self.joined(identity, cluster, ship).await,
                 Err(refused) => Err(config_error(refused)),
             };
             match joined {
-                Ok(started) => {
-                    node.send_replace(Some(started));
+                Ok(node) => {
+                    started.send_replace(Some(node));
                 }
                 Err(OpenError::Store { message, exit_code }) => board.fail(message, exit_code),
                 Err(other) => board.fail(other.to_string(), EXIT_CONFIG),
             }
         });
-        Ok(opening)
+        Ok(Opening {
+            id,
+            lock,
+            node,
+            joining: Some(Joining { asking, task }),
+        })
     }
 
     async fn joined(
@@ -316,10 +358,11 @@ impl Startup {
         // The log may have been made by an attempt that was interrupted: it is finished then.
         let log = self.new_log(&ship)?;
         // Last: a member with a cluster has its log.
-        identity
+        let ready = identity
             .set_cluster(cluster)
-            .map_err(|error| store_error(&error, error.exit_code()))?;
-        let raft_log = self.open_raft_log(identity.get().member)?;
+            .map_err(|error| store_error(&error, error.exit_code()))
+            .and_then(|()| self.open_raft_log(identity.get().member));
+        let raft_log = or_close(&log, ready).await?;
         self.launch(log, Place::default(), raft_log, identity).await
     }
 
@@ -369,6 +412,15 @@ impl Startup {
         RaftLog::open(&self.lock, id, RaftLogOptions::new(self.alarm.clone()))
             .map_err(|error| store_error(&error, error.exit_code()))
     }
+}
+
+/// Closes the event log where `result` is an error: it is said when the log can be opened again, and not before. An error of the
+/// closing would say less than the one at hand.
+async fn or_close<T>(log: &EventLog, result: Result<T, OpenError>) -> Result<T, OpenError> {
+    if result.is_err() {
+        let _ = log.close().await;
+    }
+    result
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, OpenError> {

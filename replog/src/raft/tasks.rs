@@ -190,31 +190,30 @@ pub(crate) async fn watch_failures(
     mut alarm: watch::Receiver<Option<StoreFailed>>,
     board: Arc<Board>,
 ) {
-    let mut metrics = raft.metrics();
+    // These seldom change, and their sender goes when Raft ends. The metrics that say why are sent at every step.
+    let mut server = raft.server_metrics();
     loop {
         if let Some(failed) = alarm.borrow_and_update().clone() {
             board.fail(failed.to_string(), failed.exit_code());
             return;
         }
-        match metrics.borrow_and_update().running_state.clone() {
-            Ok(()) => {}
-            Err(Fatal::Stopped) => return,
-            Err(error) => {
-                // A store that failed has raised its alarm, whose words are better.
-                let (message, code) = match alarm.borrow().clone() {
-                    Some(failed) => (failed.to_string(), failed.exit_code()),
-                    None => (format!("Raft has stopped: {error}"), EXIT_IO),
-                };
-                board.fail(message, code);
-                return;
-            }
-        }
         tokio::select! {
             changed = alarm.changed() => if changed.is_err() { return },
-            changed = metrics.changed() => if changed.is_err() {
-                board.fail("Raft has ended without a word: a defect of this program".to_owned(), EXIT_SOFTWARE);
-                return;
-            }
+            changed = server.changed() => if changed.is_err() { break },
+        }
+    }
+    let ended = raft.metrics().borrow_watched().running_state.clone();
+    // A store that failed has raised its alarm, whose words are better.
+    let failed = alarm.borrow().clone();
+    match (failed, ended) {
+        (Some(failed), _) => board.fail(failed.to_string(), failed.exit_code()),
+        (None, Err(Fatal::Stopped)) => {}
+        (None, Err(error)) => board.fail(format!("Raft has stopped: {error}"), EXIT_IO),
+        (None, Ok(())) => {
+            board.fail(
+                "Raft has ended without a word: a defect of this program".to_owned(),
+                EXIT_SOFTWARE,
+            );
         }
     }
 }

@@ -9,8 +9,9 @@ use replog::{Batch, Config, Detours, Event, Replog, Role, ShipIdentity, Start, T
 use seguro_event::{EventNumber, Mug};
 use std::{
     future::Future,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
+    sync::atomic::{AtomicU8, Ordering},
     time::Duration,
 };
 use tempfile::TempDir;
@@ -52,9 +53,14 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
 }
 
 /// Addresses on loopback that nobody listens on.
+/// Ports on a loopback address of their own (127.0.0.0/8): a member that is away finds its port free when it comes back, whatever
+/// ports others' connections are given meanwhile.
 pub(crate) fn addresses(count: usize) -> Vec<SocketAddr> {
+    static HOSTS: AtomicU8 = AtomicU8::new(1);
+    let [low, high, ..] = std::process::id().to_le_bytes();
+    let host = Ipv4Addr::new(127, 1 + high % 254, low, HOSTS.fetch_add(1, Ordering::Relaxed));
     let listeners: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .map(|_| TcpListener::bind((host, 0)).unwrap())
         .collect();
     listeners
         .iter()
@@ -186,10 +192,10 @@ impl Cluster {
     }
 
     /// What lies between one member and all others.
-    pub(crate) fn isolate(&self, nth: usize, way: Way) {
+    pub(crate) async fn isolate(&self, nth: usize, way: Way) {
         for other in 0..self.machines.len() {
-            self.relays[nth][other].set(way);
-            self.relays[other][nth].set(way);
+            self.relays[nth][other].set(way).await;
+            self.relays[other][nth].set(way).await;
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{RwLock, watch},
 };
 
 /// What a relay does with its connections.
@@ -29,6 +29,8 @@ pub(crate) enum Way {
 pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
     way: watch::Sender<Way>,
+    /// Held while bytes are passed on, so that none are once a change of way is done.
+    passing: Arc<RwLock<()>>,
     damage: Arc<AtomicBool>,
     pub(crate) damaged: Arc<AtomicU64>,
 }
@@ -42,13 +44,16 @@ impl Relay {
         let relay = Relay {
             address,
             way: way.clone(),
+            passing: Arc::default(),
             damage: damage.clone(),
             damaged: damaged.clone(),
         };
+        let passing = relay.passing.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let (mut cut, way) = (way.subscribe(), way.subscribe());
                 let (damage, damaged) = (damage.clone(), damaged.clone());
+                let passing = passing.clone();
                 tokio::spawn(async move {
                     if *way.borrow() == Way::Cut {
                         return;
@@ -60,8 +65,8 @@ impl Relay {
                     let (near_in, near_out) = near.into_split();
                     let (far_in, far_out) = far.into_split();
                     tokio::select! {
-                        () = pump(near_in, far_out, way.clone(), Some((damage, damaged))) => {}
-                        () = pump(far_in, near_out, way, None) => {}
+                        () = pump(near_in, far_out, way.clone(), &passing, Some((damage, damaged))) => {}
+                        () = pump(far_in, near_out, way, &passing, None) => {}
                         _ = cut.wait_for(|way| *way == Way::Cut) => {}
                     }
                 });
@@ -70,7 +75,9 @@ impl Relay {
         relay
     }
 
-    pub(crate) fn set(&self, way: Way) {
+    /// Changes the way; when this returns no byte goes the old one.
+    pub(crate) async fn set(&self, way: Way) {
+        let _none_pass = self.passing.write().await;
         self.way.send_replace(way);
     }
 
@@ -84,6 +91,7 @@ async fn pump(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
     mut way: watch::Receiver<Way>,
+    passing: &RwLock<()>,
     damage: Option<(Arc<AtomicBool>, Arc<AtomicU64>)>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
@@ -96,9 +104,19 @@ async fn pump(
             buffer[count / 2] ^= 0x10;
             damaged.fetch_add(1, Ordering::SeqCst);
         }
-        if way.wait_for(|way| *way != Way::Stalled).await.is_err()
-            || to.write_all(&buffer[..count]).await.is_err()
-        {
+        let _passing = loop {
+            if way.wait_for(|way| *way != Way::Stalled).await.is_err() {
+                return;
+            }
+            let passing = passing.read().await;
+            let now = *way.borrow();
+            match now {
+                Way::Open => break passing,
+                Way::Cut => return,
+                Way::Stalled => {}
+            }
+        };
+        if to.write_all(&buffer[..count]).await.is_err() {
             return;
         }
     }
