@@ -2,7 +2,8 @@
 //!
 //! [`SerfChild::spawn`] starts the process and four threads that belong to it:
 //!
-//! * `serf-write` takes frames from a bounded channel and writes as many at once as are waiting;
+//! * `serf-write` takes frames from a bounded channel and writes as many at once as are waiting: those that the socket did
+//!   not take at once when they were sent, and those behind them;
 //! * `serf-read` cuts the output into frames and makes each a [`Plea`];
 //! * `serf-stderr` cuts the standard error into lines;
 //! * `serf-wait` waits for the end, reaps the process, lets the others finish and reports last.
@@ -46,9 +47,9 @@ use pipes::Pipes;
 use process::Process;
 use sink::Sink;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use writer::Order;
+use writer::{Order, Waiting};
 
 /// What is heard of a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +68,11 @@ pub enum ChildEvent {
 #[derive(Debug)]
 pub struct SerfChild {
     process: Arc<Process>,
+    pipes: Arc<Pipes>,
     orders: Sender<Order>,
+    waiting: Arc<Waiting>,
+    /// Held while a frame is given, so that none is cut in two by another.
+    giving: Mutex<()>,
     sink: Arc<Sink>,
 }
 
@@ -88,10 +93,13 @@ impl SerfChild {
         let (orders, queue) = crossbeam_channel::bounded(WRITE_QUEUE_FRAMES);
         let serf = SerfChild {
             process: Arc::new(process),
+            pipes: Arc::new(pipes),
             orders,
+            waiting: Arc::default(),
+            giving: Mutex::default(),
             sink: Arc::new(Sink::new(sink)),
         };
-        match serf.start_threads(Arc::new(pipes), queue) {
+        match serf.start_threads(queue) {
             Ok(()) => Ok(serf),
             Err(source) => {
                 // The thread that would reap was the last to be started: there is none.
@@ -107,7 +115,8 @@ impl SerfChild {
         }
     }
 
-    /// Gives the serf a frame, behind those given before.
+    /// Gives the serf a frame, behind those given before: at once, as far as its socket takes it, and by the writer's thread
+    /// otherwise.
     ///
     /// It waits only while [`MAX_UNANSWERED`](crate::limits::MAX_UNANSWERED) frames are queued that the serf has not
     /// taken: a [`Session`](crate::session::Session) never lets out so many. How many bytes are queued is bounded by the
@@ -116,13 +125,25 @@ impl SerfChild {
     /// # Errors
     /// [`Gone`] if the serf has ended or its input was closed. A frame that was accepted can still be lost with the serf.
     pub fn send(&self, frame: Vec<u8>) -> Result<(), Gone> {
+        // Nothing that panics is done under this lock.
+        let _giving = self.giving.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = if self.waiting.is_none() {
+            writer::write_now(&self.pipes.input, &frame)
+        } else {
+            0
+        };
+        if written == frame.len() {
+            return Ok(());
+        }
+        self.waiting.add();
         self.orders
-            .send(Order::Frame(frame))
+            .send(Order::Frame(frame, written))
             .map_err(|_| Gone { pid: self.pid() })
     }
 
     /// Ends the serf's input behind the frames given so far. The serf then ends with status 1, without a snapshot.
     pub fn close_input(&self) {
+        self.waiting.add();
         // An error means that there is no input left to close.
         let _ = self.orders.send(Order::Close);
     }
@@ -144,16 +165,19 @@ impl SerfChild {
         self.process.pid()
     }
 
-    fn start_threads(&self, pipes: Arc<Pipes>, queue: Receiver<Order>) -> io::Result<()> {
+    fn start_threads(&self, queue: Receiver<Order>) -> io::Result<()> {
+        let pipes = Arc::clone(&self.pipes);
+        let waiting = Arc::clone(&self.waiting);
         let reader = self.thread("serf-read", &pipes, reader::read_pleas)?;
         let stderr = self.thread("serf-stderr", &pipes, reader::read_lines)?;
         let writer = self.thread("serf-write", &pipes, move |pipes, _, _| {
-            writer::write_frames(&queue, &pipes.input)
+            writer::write_frames(&queue, &pipes.input, &waiting)
         })?;
-        let orders = self.orders.clone();
+        let (orders, waiting) = (self.orders.clone(), Arc::clone(&self.waiting));
         self.thread("serf-wait", &pipes, move |pipes, sink, process| {
             let ending = process.reap();
             pipes.shut();
+            waiting.add();
             // The writer may be waiting for an order. If it has ended there is nobody to take this one.
             let _ = orders.send(Order::Close);
             for thread in [reader, stderr, writer] {
