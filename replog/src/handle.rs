@@ -322,11 +322,24 @@ impl Replog {
         self.pier.join(".urb/log").join(format!("0i{n}"))
     }
 
-    /// Hands office to the best caught-up voter; returns when it is taken or refused.
+    /// Hands office to a voter that nothing holds back (see [`hold_back`](Self::hold_back)) and that has the most of the log;
+    /// to one that is held back where there is no other. Returns when it is taken or refused.
     ///
     /// # Errors
     /// When this member does not lead, no other voter can take office, or it did not within `patience`.
     pub async fn transfer_leadership(&self, patience: Duration) -> Result<MemberId, TransferError> {
+        self.hand_over(true, patience).await
+    }
+
+    /// The same, but only to a voter that nothing holds back. Where there is none this member stays in office.
+    ///
+    /// # Errors
+    /// As [`transfer_leadership`](Self::transfer_leadership).
+    pub async fn transfer_to_one_that_is_near(&self, patience: Duration) -> Result<MemberId, TransferError> {
+        self.hand_over(false, patience).await
+    }
+
+    async fn hand_over(&self, any: bool, patience: Duration) -> Result<MemberId, TransferError> {
         let Role::Leader { term, .. } = *self.seat.board.role.borrow() else {
             return Err(TransferError::NotLeader);
         };
@@ -334,7 +347,7 @@ impl Replog {
         let ended = self.seat.board.ended.clone();
         let closed = || TransferError::Closed("it was stopped".to_owned());
         let handing_over =
-            crate::raft::transfer::hand_over(node, term, patience, move || end_term(&ended, term));
+            crate::raft::transfer::hand_over(node, term, any, patience, move || end_term(&ended, term));
         self.seat.run(handing_over).await.ok_or_else(closed)?
     }
 

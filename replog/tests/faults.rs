@@ -9,7 +9,7 @@
 mod cluster;
 
 use cluster::{Cluster, all, batch, committed, event, led, relay::Way, until};
-use replog::{OpenError, ProposeError, Role, Start};
+use replog::{OpenError, ProposeError, Role, Start, TransferError};
 use seguro_event::EventNumber;
 use std::{
     path::Path,
@@ -204,6 +204,32 @@ async fn office_is_handed_over() {
     assert_eq!(barrier, EventNumber(50));
     cluster.member(new).propose(next, batch(51, 1, 10)).await.unwrap();
     cluster.agree(51).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn office_goes_to_one_that_nothing_holds_back() {
+    let patience = Duration::from_secs(10);
+    let cluster = Cluster::start(3).await;
+    let (old, term, _) = cluster.leader().await;
+    let (held, free) = ((old + 1) % 3, (old + 2) % 3);
+    cluster.member(held).hold_back(true);
+    cluster.member(free).hold_back(true);
+    let refused = cluster.member(old).transfer_to_one_that_is_near(patience).await;
+    assert!(matches!(refused, Err(TransferError::NoHeir(_))), "{refused:?}");
+    // The office goes on as if it had not been asked.
+    cluster.member(old).propose(term, batch(1, 5, 100)).await.unwrap();
+    committed(cluster.member(old), 5).await;
+    assert_eq!(cluster.leader().await.1, term);
+    cluster.member(free).hold_back(false);
+    let heir = cluster.member(old).transfer_to_one_that_is_near(patience).await;
+    assert_eq!(heir, Ok(cluster.member(free).status().id));
+    let (new, next, _) = cluster.leader_after(term).await;
+    assert_eq!(new, free);
+    // One that leaves hands over to whom there is.
+    cluster.member(old).hold_back(true);
+    cluster.member(new).transfer_leadership(patience).await.unwrap();
+    let (last, _, _) = cluster.leader_after(next).await;
+    assert_ne!(last, new);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 pub enum Control {
     /// Leave in order, with this exit code.
     Exit(u8),
-    /// The operator's Ctrl-C: the ship gets `%ctl 'c'` (`spec/ipc.md` section 11).
+    /// The operator's Ctrl-C: it ends the computation that runs, and the ship gets `%ctl 'c'` (`spec/ipc.md` section 11).
     Interrupt,
     /// How things stand.
     Status(oneshot::Sender<PierStatus>),
@@ -82,6 +82,7 @@ impl Pier {
             Control::Exit(code) => self.leave(code, now),
             Control::Interrupt => {
                 tracing::info!(target: crate::console::TARGET, "interrupt");
+                self.serf.interrupt();
                 if let Some(office) = &mut self.office {
                     let card = n!["belt", "mod", "ctl", "c"];
                     office

@@ -1,6 +1,6 @@
 //! Leaving in order: drain, commit, release, hand over, save, exit; each step bounded, and the whole.
 
-use super::{Pier, serf::Asked};
+use super::{Pier, office::Stage, serf::Asked};
 use crate::limits;
 use serf_ipc::Writ;
 use std::time::{Duration, Instant};
@@ -136,15 +136,7 @@ impl Pier {
 
     /// Gives the office to another voter, if there is one.
     fn hand_over(&mut self) {
-        let others = self
-            .log
-            .status()
-            .members
-            .iter()
-            .filter(|member| member.voter)
-            .count()
-            > 1;
-        if !others {
+        if !self.has_others() {
             return;
         }
         let log = self.log.clone();
@@ -154,6 +146,38 @@ impl Pier {
                 Err(error) => tracing::warn!(%error, "leadership was not handed over; the others will elect"),
             }
         }));
+    }
+
+    /// Offers an office for which the serf has far to catch up to the others, once: another may serve sooner.
+    pub(super) fn offer_office_if_far(&mut self) {
+        let far = self.serf_is_far();
+        let Some(office) = &mut self.office else { return };
+        if !far
+            || office.offered
+            || office.stage != Stage::CatchingUp
+            || self.leaving.is_some()
+            || self.handing_over.is_some()
+        {
+            return;
+        }
+        office.offered = true;
+        if !self.has_others() {
+            return;
+        }
+        let (log, at) = (self.log.clone(), self.serf.event());
+        tracing::info!(serf = %at, "this member leads, but its serf is far behind: the office is offered to the others");
+        self.handing_over = Some(Box::pin(async move {
+            match log.transfer_to_one_that_is_near(limits::HANDOVER_PATIENCE).await {
+                Ok(heir) => tracing::info!(%heir, "leadership handed over"),
+                Err(error) => tracing::info!(%error, "this member stays in office and catches up"),
+            }
+        }));
+    }
+
+    /// Whether the ship has other members that vote.
+    fn has_others(&self) -> bool {
+        let members = self.log.status().members;
+        members.iter().filter(|member| member.voter).count() > 1
     }
 
     /// The end after a leave in order.

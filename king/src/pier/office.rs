@@ -68,6 +68,8 @@ pub(crate) struct Office {
     pub(crate) pipeline: OfficePipeline,
     pub(crate) clock: Option<EventClock>,
     pub(crate) live_said: bool,
+    /// Whether the office was offered to a member whose serf is nearer.
+    pub(crate) offered: bool,
     pub(crate) since: Instant,
     /// When a quorum was last asked and confirmed the office.
     pub(crate) confirmed: Option<Instant>,
@@ -98,6 +100,7 @@ impl Office {
             pipeline: Pipeline::new(term, barrier, run_ahead, batch),
             clock: None,
             live_said: false,
+            offered: false,
             since: now,
             confirmed: None,
             drivers: Vec::new(),

@@ -210,6 +210,16 @@ impl Serf {
         Some(escalation)
     }
 
+    /// An operator's interrupt: ends the computation that runs, if somebody waits for it. One that plays or saves is left
+    /// alone, as an interrupt could only lose its work.
+    pub(crate) fn interrupt(&self) {
+        if let Some(running) = &self.running
+            && running.watchdog.may_interrupt()
+        {
+            running.child.interrupt();
+        }
+    }
+
     /// When `check_hang` or `start_if_due` next has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.running {

@@ -35,6 +35,7 @@ impl Pier {
         self.release(now)?;
         self.advance_saving(now);
         self.hold_back_if_far();
+        self.offer_office_if_far();
         self.advance_leaving(now)
     }
 
@@ -549,12 +550,17 @@ impl Pier {
         }
     }
 
+    /// Whether the serf has so much to catch up, or fails so often, that another member should serve.
+    pub(super) fn serf_is_far(&self) -> bool {
+        let trails =
+            self.serf.is_awake() && self.commit.event.since(self.serf.event()) > limits::LAG_FOR_OFFICE;
+        trails || self.serf.deaths_in_a_row() > 1
+    }
+
     /// Lets this member stand for election only while its serf is near, if others can: an office whose serf has to
     /// catch up first is a long pause. A serf that is only starting is no reason.
     fn hold_back_if_far(&mut self) {
-        let trails =
-            self.serf.is_awake() && self.commit.event.since(self.serf.event()) > limits::LAG_FOR_OFFICE;
-        let far = trails || self.serf.deaths_in_a_row() > 1;
+        let far = self.serf_is_far();
         if self.office.is_none() && self.held_back != Some(far) {
             self.held_back = Some(far);
             self.log.hold_back(far);

@@ -141,6 +141,23 @@ impl Links {
     }
 }
 
+impl Links {
+    /// Whether a peer says that it could serve soon, if office were handed over to it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) async fn is_near(&self, target: MemberId, peer: &Peer) -> Result<bool, LinkError> {
+        match self
+            .link(target, peer, Purpose::Control)
+            .ask(Question::Near)
+            .await?
+        {
+            Reply::Near(near) => Ok(near),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
 impl RaftNetworkFactory<TypeConfig> for Links {
     type Network = Link;
 

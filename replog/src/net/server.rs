@@ -306,7 +306,7 @@ fn check_question(server: &Server, question: &Question, from: MemberId) -> Resul
             Ok(())
         }
         Question::Transfer { from: vote, .. } => server.check_leader(vote, from),
-        Question::Lost(_) => Ok(()),
+        Question::Lost(_) | Question::Near => Ok(()),
     }
 }
 
@@ -338,6 +338,7 @@ async fn answer(server: &Server, question: Question, from: MemberId) -> Result<R
             server.check_loss(from, entry);
             Ok(Reply::Lost)
         }
+        Question::Near => Ok(Reply::Near(!*server.board.hold_back.borrow())),
     }
 }
 

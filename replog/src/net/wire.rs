@@ -162,6 +162,8 @@ pub(crate) enum Question {
     },
     /// A leader has been told by this member that the entry is on its disk, and now it is not.
     Lost(LogId),
+    /// A leader that thinks of handing office over asks whether this member could serve soon.
+    Near,
 }
 
 /// What a candidate says of itself.
@@ -204,6 +206,8 @@ pub(crate) enum Reply {
     Lost,
     /// The question cannot be answered now.
     Failed(String),
+    /// Whether this member could serve soon: nothing holds it back from office.
+    Near(bool),
 }
 
 /// What goes before the entries of an append request.

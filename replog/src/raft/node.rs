@@ -66,6 +66,8 @@ pub(crate) struct Node {
     pub(crate) log: EventLog,
     pub(crate) raft_log: RaftLog,
     pub(crate) lease: Duration,
+    /// The ways to the others.
+    pub(crate) links: Links,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -159,7 +161,7 @@ impl Node {
         let raft = Raft::build(
             id,
             raft_config(config, cluster)?,
-            links,
+            links.clone(),
             raft_log.clone(),
             machine,
         )
@@ -266,6 +268,7 @@ impl Node {
             log,
             raft_log,
             lease,
+            links,
             tasks: Mutex::new(tasks),
         }))
     }
