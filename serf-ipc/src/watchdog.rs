@@ -124,6 +124,12 @@ impl Watchdog {
         self.next_escalation().map(|(due, _)| due)
     }
 
+    /// Whether the serf is at a computation for someone who waits, which may be interrupted at an operator's wish too.
+    #[must_use]
+    pub fn may_interrupt(&self) -> bool {
+        self.held.front() == Some(&Patience::Bounded)
+    }
+
     /// How long the serf has been at the writ that it is at.
     #[must_use]
     pub fn elapsed(&self, now: Instant) -> Option<Duration> {
@@ -236,12 +242,15 @@ mod tests {
     #[test]
     fn what_takes_as_long_as_it_needs_is_only_warned_about() {
         let (mut dog, at) = watchdog();
+        assert!(!dog.may_interrupt());
         dog.started_unbounded(at(0));
         dog.started(at(0));
         assert_eq!(dog.check(at(100)), Some(Escalation::Warn));
         assert_eq!(dog.check(at(1000)), None);
+        assert!(!dog.may_interrupt());
         dog.answered(at(1000));
         assert_eq!(dog.next_deadline(), Some(at(1010)));
+        assert!(dog.may_interrupt());
     }
 
     #[test]
