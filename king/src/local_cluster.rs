@@ -116,11 +116,18 @@ impl LocalCluster {
     /// # Errors
     /// When a process cannot be started.
     pub fn boot(&mut self, ship: &str) -> anyhow::Result<()> {
+        self.boot_with(ship, &[])
+    }
+
+    /// The same, with more arguments for the `boot`.
+    ///
+    /// # Errors
+    /// When a process cannot be started.
+    pub fn boot_with(&mut self, ship: &str, more: &[OsString]) -> anyhow::Result<()> {
         let pill = self.options.pill.clone();
-        self.spawn(
-            0,
-            &["boot".into(), "-F".into(), ship.into(), "-B".into(), pill.into()],
-        )?;
+        let mut words = vec!["boot".into(), "-F".into(), ship.into(), "-B".into(), pill.into()];
+        words.extend_from_slice(more);
+        self.spawn(0, &words)?;
         for index in 1..self.members.len() {
             self.run(index)?;
         }

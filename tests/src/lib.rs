@@ -7,14 +7,24 @@
 mod build;
 mod load;
 mod oracle;
+mod process;
 
 pub use build::king;
 pub use load::{Fate, Load, Outcomes};
 pub use oracle::{Logs, acknowledged_are_there_once, logs};
+pub use process::{Process, Stopped, processes_of};
 
-use seguro_king::local_cluster::{ClusterOptions, LocalCluster};
+use anyhow::Context;
+use nix::{sys::signal::Signal, unistd::Pid};
+use replog::Role;
+use seguro_king::{
+    conn_client::ConnClient,
+    local_cluster::{ClusterOptions, LocalCluster},
+    pier::PierStatus,
+};
 use std::{
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -44,6 +54,31 @@ pub fn pill() -> PathBuf {
 #[must_use]
 pub fn reference_kernel() -> bool {
     pill() == Path::new("builtin")
+}
+
+/// Whether the reference kernel runs, which the test of this name needs; says so where it does not.
+#[must_use]
+pub fn needs_reference_kernel(test: &str) -> bool {
+    let there = reference_kernel();
+    if !there {
+        eprintln!("{test}: NOT RUN: it needs the reference kernel, so SEGURO_PILL must not be set");
+    }
+    there
+}
+
+/// The `urbit` program that `SEGURO_SERF` names, which the test of this name needs; says so where there is none.
+#[must_use]
+pub fn needs_urbit(test: &str) -> Option<PathBuf> {
+    let urbit = Some(serf()).filter(|serf| serf != Path::new("builtin"));
+    if urbit.is_none() {
+        eprintln!("{test}: NOT RUN: it needs an urbit program, up to v3.5, in SEGURO_SERF");
+    }
+    urbit
+}
+
+/// How many members vote, as one of them knows it.
+fn voters(status: &PierStatus) -> usize {
+    status.log.members.iter().filter(|member| member.voter).count()
 }
 
 /// Members in a directory of their own, which goes when this is dropped.
@@ -93,10 +128,32 @@ impl Ship {
         let leader = self.cluster.wait_live(BOOT)?;
         let members = self.cluster.members.len();
         self.cluster.wait("all members to vote", BOOT, |cluster| {
-            let status = cluster.live_leader().and_then(|leader| cluster.status(leader))?;
-            (status.log.members.iter().filter(|member| member.voter).count() == members).then_some(())
+            let leader = cluster.live_leader()?;
+            (voters(&cluster.status(leader)?) == members).then_some(())
         })?;
         Ok(leader)
+    }
+
+    /// Boots ~zod on all members, and waits until all of them vote and the leader commits an event that comes by its
+    /// control socket. A kernel that never tells the runtime its configuration comes so far, and is never live.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn boot_answering(&mut self) -> anyhow::Result<usize> {
+        self.cluster.boot("zod")?;
+        let members = self.cluster.members.len();
+        self.cluster.wait(
+            "a leader that answers, and all members to vote",
+            BOOT,
+            |cluster| {
+                (0..members).find(|index| {
+                    let leads = cluster.status(*index).is_some_and(|status| {
+                        matches!(status.log.role, Role::Leader { .. }) && voters(&status) == members
+                    });
+                    leads && load::commits_an_event(&cluster.members[*index].pier)
+                })
+            },
+        )
     }
 
     /// Where member `index` lives.
@@ -105,12 +162,75 @@ impl Ship {
         &self.cluster.members[index].pier
     }
 
+    /// Starts a load of `window` events at a time on whichever member leads.
+    #[must_use]
+    pub fn load(&self, window: usize) -> Load {
+        let members = &self.cluster.members;
+        let piers: Vec<&Path> = members.iter().map(|member| member.pier.as_path()).collect();
+        Load::start(&piers, window)
+    }
+
+    /// What member `index` says of itself.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn status(&self, index: usize) -> anyhow::Result<PierStatus> {
+        let status = self.cluster.status(index);
+        status.with_context(|| format!("member {} does not answer\n{}", index + 1, self.cluster.tails()))
+    }
+
+    /// The ship's control socket on member `index`, whose answers are waited for as long as anything is.
+    ///
+    /// # Errors
+    /// When that member does not lead.
+    pub fn client(&self, index: usize) -> anyhow::Result<ConnClient> {
+        let client = ConnClient::connect(self.pier(index)).with_context(|| {
+            format!(
+                "member {} has no control socket\n{}",
+                index + 1,
+                self.cluster.tails()
+            )
+        })?;
+        client.set_patience(Some(PATIENCE))?;
+        Ok(client)
+    }
+
+    /// The serf of member `index`, once it is awake and not `old`.
+    ///
+    /// # Errors
+    /// When there is none in time.
+    pub fn serf(&mut self, index: usize, old: Option<Process>) -> anyhow::Result<Process> {
+        self.cluster.wait("a serf that is awake", PATIENCE, |cluster| {
+            let serf = cluster.status(index)?.serf;
+            let serf = serf.pid.filter(|_| serf.awake)?;
+            Some(Process(Pid::from_raw(i32::try_from(serf).ok()?))).filter(|serf| Some(*serf) != old)
+        })
+    }
+
+    /// What member `index` has printed and logged so far.
+    ///
+    /// # Errors
+    /// When its files cannot be read.
+    pub fn said(&self, index: usize) -> anyhow::Result<String> {
+        let member = &self.cluster.members[index];
+        let bytes = [fs::read(&member.stdout)?, fs::read(&member.stderr)?].concat();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Ends a test: everybody runs, agrees and leaves in order; then the logs are equal and without a gap, and every
     /// acknowledged event is there once.
     ///
     /// # Errors
     /// What does not hold.
     pub fn settle_and_judge(mut self, outcomes: &Outcomes) -> anyhow::Result<Logs> {
+        self.judge(outcomes)
+    }
+
+    /// The same, for a test that goes on.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn judge(&mut self, outcomes: &Outcomes) -> anyhow::Result<Logs> {
         for index in 0..self.cluster.members.len() {
             if !self.cluster.is_running(index) {
                 self.cluster.run(index)?;
@@ -143,5 +263,19 @@ impl Ship {
         let logs = logs(&piers)?;
         acknowledged_are_there_once(&logs, outcomes)?;
         Ok(logs)
+    }
+}
+
+impl Drop for Ship {
+    fn drop(&mut self) {
+        for index in 0..self.cluster.members.len() {
+            if self.cluster.is_running(index) {
+                let _ = self.cluster.kill(index);
+            }
+        }
+        // Serfs may outlive their kings: those that are stopped, or compute for ever, as tests make them.
+        for process in processes_of(self.directory.path()) {
+            let _ = process.signal(Signal::SIGKILL);
+        }
     }
 }

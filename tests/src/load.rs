@@ -76,6 +76,18 @@ fn ovum(number: u64) -> (Noun, Noun) {
     )
 }
 
+/// Whether the member on `pier` takes an event on its control socket and says that it is committed.
+pub(crate) fn commits_an_event(pier: &Path) -> bool {
+    let (wire, card) = ovum(0);
+    let exchange = || {
+        let mut client = ConnClient::connect(pier)?;
+        client.set_patience(Some(ANSWER))?;
+        client.send_ovum(0, &wire, card)?;
+        client.receive()
+    };
+    matches!(exchange(), Ok((0, Answer::Done)))
+}
+
 impl Load {
     /// Starts a load of `window` events at a time on the ship that lives on `piers`.
     #[must_use]
