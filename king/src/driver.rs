@@ -191,6 +191,8 @@ pub(crate) struct Planned {
     pub(crate) outcome: Option<OutcomeCallback>,
     /// Holds one of the driver's places until the event's outcome is told.
     pub(crate) _place: Option<OwnedSemaphorePermit>,
+    /// Whether it goes before what the driver planned earlier: it was refused, and is tried again.
+    pub(crate) again: bool,
     pub(crate) since: Instant,
 }
 
@@ -227,6 +229,7 @@ impl Intake {
             ovum,
             outcome,
             _place: place,
+            again: false,
             since: Instant::now(),
         }));
     }
@@ -243,6 +246,7 @@ impl Intake {
             ovum,
             outcome,
             _place: Some(place),
+            again: false,
             since: Instant::now(),
         }));
         Ok(())
@@ -255,6 +259,18 @@ impl Intake {
             ovum,
             outcome,
             _place: None,
+            again: false,
+            since: Instant::now(),
+        }));
+    }
+
+    /// Plans an event that the ship refused once more, before all else of this driver's, as `u3_auto_redo` of vere's does.
+    pub fn plan_again(&self, ovum: Ovum, outcome: Option<OutcomeCallback>) {
+        self.send(Message::Plan(Planned {
+            ovum,
+            outcome,
+            _place: None,
+            again: true,
             since: Instant::now(),
         }));
     }

@@ -178,7 +178,7 @@ where
         Outcome::Committed { .. } => end(true),
         Outcome::Bailed(goofs) if retries > 0 && may_pass(&goofs) => {
             let again = essential(&intake, &ovum, retries - 1, end);
-            intake.plan_now(ovum, Some(again));
+            intake.plan_again(ovum, Some(again));
         }
         Outcome::Bailed(goofs) => {
             report::bailed("behn", &ovum, &goofs);

@@ -160,7 +160,11 @@ impl Office {
                 if self.stage == Stage::Draining {
                     drop_planned(planned);
                 } else if let Some(queue) = self.queues.get_mut(place) {
-                    queue.push_back(planned);
+                    if planned.again {
+                        queue.push_front(planned);
+                    } else {
+                        queue.push_back(planned);
+                    }
                 }
                 None
             }
@@ -384,5 +388,57 @@ fn route(
     );
     if lost.len() < limits::LOST_KINDS && lost.insert(kind) {
         tracing::info!(target: crate::console::TARGET, "kick: lost %{} on {}", effect.tag, wire_path(effect.wire));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serf_ipc::n;
+
+    /// A driver that does nothing by itself.
+    struct Idle;
+
+    impl Driver for Idle {
+        fn name(&self) -> &'static str {
+            "idle"
+        }
+
+        fn start(&mut self) -> anyhow::Result<()> {
+            Ok(())
+        }
+
+        fn effect(&mut self, _effect: &Effect<'_>) -> Claim {
+            Claim::Passed
+        }
+
+        fn is_live(&self) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_tried_again_goes_before_what_was_planned_later() {
+        let run_ahead = RunAhead {
+            events: 8,
+            bytes: 1000,
+            in_serf: 8,
+        };
+        let now = Instant::now();
+        let mut office = Office::new(Term(1), EventNumber(5), run_ahead, BatchLimits::default(), now);
+        office.clock = Some(EventClock::new(None));
+        office.open(vec![Box::new(Idle), Box::new(Idle)]).unwrap();
+        let ovum = |name: &'static str| Ovum::new("d", ["term", "1"], n![name]);
+        office.intake(1).plan_now(ovum("other"), None);
+        office.intake(0).plan_now(ovum("later"), None);
+        office.intake(0).plan_again(ovum("again"), None);
+        while let Some(message) = office.message_now() {
+            assert!(office.sort(message).is_none());
+        }
+        let mut tags = Vec::new();
+        while let Some(Next::Work { work, .. }) = office.next(0, false) {
+            tags.push(work.ovum.tag());
+        }
+        assert_eq!(tags, ["again", "later", "other"]);
     }
 }

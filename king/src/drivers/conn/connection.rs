@@ -195,7 +195,7 @@ impl Reader {
         let mut decoder = Decoder::new(limits::CONN_FRAME_BYTES);
         loop {
             while let Some(body) = decoder.next_body().map_err(|error| {
-                tracing::debug!(target: "conn", %error, "not newt");
+                tracing::warn!(target: "conn", %error, "a client sent what is no frame, or too large a one");
                 Refusal::NewtDecode
             })? {
                 let bytes = body.len();
