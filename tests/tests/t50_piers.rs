@@ -21,7 +21,7 @@ const EVENTS: u64 = 61;
 
 /// Unpacks that pier.
 fn unpack(into: &Path) -> anyhow::Result<PathBuf> {
-    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pier-v35-tiny.tar.gz");
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/pier-v35-tiny.tar.gz");
     let status = Command::new("tar")
         .arg("xzf")
         .arg(archive)

@@ -428,7 +428,7 @@ mod tests {
         let mut office = Office::new(Term(1), EventNumber(5), run_ahead, BatchLimits::default(), now);
         office.clock = Some(EventClock::new(None));
         office.open(vec![Box::new(Idle), Box::new(Idle)]).unwrap();
-        let ovum = |name: &'static str| Ovum::new("d", ["term", "1"], n![name]);
+        let ovum = |name: &'static str| Ovum::new("d", ["term", "1"], n![name, 0u64]);
         office.intake(1).plan_now(ovum("other"), None);
         office.intake(0).plan_now(ovum("later"), None);
         office.intake(0).plan_again(ovum("again"), None);
