@@ -4,7 +4,7 @@ use serf_ipc::{
     Noun, cue,
     text::{self, da},
 };
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// How far apart the events of one batch are dated: 2^-16 s (`spec/ipc.md` section 9).
 pub const STEP: u128 = 1 << 48;
@@ -12,7 +12,13 @@ pub const STEP: u128 = 1 << 48;
 /// The system's clock as a `@da`. One that is set before 1970 reads as 1970: the log's last date then rules.
 #[must_use]
 pub fn now() -> u128 {
-    da::from_system_time(SystemTime::now())
+    crate::simulated::world(|world| world.date()).unwrap_or_else(|| da::from_system_time(SystemTime::now()))
+}
+
+/// The monotonic clock, by the runtime's: a simulation's time is its own.
+#[must_use]
+pub fn instant() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// The knot by which a driver's instance is known to the ship: `(scot %uv (mug now))`, new at every start.

@@ -230,7 +230,7 @@ impl Intake {
             outcome,
             _place: place,
             again: false,
-            since: Instant::now(),
+            since: crate::clock::instant(),
         }));
     }
 
@@ -247,7 +247,7 @@ impl Intake {
             outcome,
             _place: Some(place),
             again: false,
-            since: Instant::now(),
+            since: crate::clock::instant(),
         }));
         Ok(())
     }
@@ -260,7 +260,7 @@ impl Intake {
             outcome,
             _place: None,
             again: false,
-            since: Instant::now(),
+            since: crate::clock::instant(),
         }));
     }
 
@@ -271,7 +271,7 @@ impl Intake {
             outcome,
             _place: None,
             again: true,
-            since: Instant::now(),
+            since: crate::clock::instant(),
         }));
     }
 

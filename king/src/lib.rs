@@ -17,5 +17,7 @@ pub mod ovum;
 pub mod pier;
 pub mod pipeline;
 pub mod settings;
+#[doc(hidden)]
+pub mod simulated;
 pub mod tank;
 mod unix_socket;

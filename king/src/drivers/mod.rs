@@ -16,6 +16,9 @@ use crate::driver::{Driver, DriverContext};
 /// All drivers, in vere's order (`spec/drivers.md` section 0): it is the order of their first events, and of who is
 /// asked first about an effect. `context` makes the context for a place in the list.
 pub(crate) fn all(context: impl Fn(usize) -> DriverContext) -> Vec<Box<dyn Driver>> {
+    if let Some(simulated) = crate::simulated::world(|world| world.drivers(&context)) {
+        return simulated;
+    }
     let makers: [fn(DriverContext) -> Box<dyn Driver>; 6] = [
         fore::new,
         term::new,

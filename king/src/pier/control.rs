@@ -4,7 +4,6 @@ use super::{Pier, PierStatus};
 use crate::ovum::Ovum;
 use seguro_event::EventNumber;
 use serf_ipc::n;
-use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 /// A request to the pier.
@@ -77,7 +76,7 @@ impl PierHandle {
 
 impl Pier {
     pub(super) fn heard_control(&mut self, control: Control) {
-        let now = Instant::now();
+        let now = crate::clock::instant();
         match control {
             Control::Exit(code) => self.leave(code, now),
             Control::Interrupt => {

@@ -77,7 +77,7 @@ impl Pier {
     #[must_use]
     pub fn new(settings: PierSettings, log: Replog, boot: Option<BootSequence>) -> (Pier, PierHandle) {
         let (sender, control) = mpsc::channel(limits::CONTROL_QUEUE);
-        let now = Instant::now();
+        let now = crate::clock::instant();
         let pier = Pier {
             serf: Serf::new(settings.serf.clone()),
             office: None,
@@ -113,7 +113,7 @@ impl Pier {
             if let Some(fatal) = failed {
                 return self.stop_at_once(&fatal.message, fatal.exit_code).await;
             }
-            let now = Instant::now();
+            let now = crate::clock::instant();
             match self.turn(now).await {
                 Ok(None) => {}
                 Ok(Some(leave)) => return self.finish(leave).await,

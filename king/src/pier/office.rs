@@ -359,7 +359,7 @@ impl From<PlannedPeek> for Asked {
     fn from(peek: PlannedPeek) -> Asked {
         Asked::Peek(AskedPeek {
             answer: peek.answer,
-            since: Instant::now(),
+            since: crate::clock::instant(),
         })
     }
 }
@@ -424,7 +424,7 @@ mod tests {
             bytes: 1000,
             in_serf: 8,
         };
-        let now = Instant::now();
+        let now = crate::clock::instant();
         let mut office = Office::new(Term(1), EventNumber(5), run_ahead, BatchLimits::default(), now);
         office.clock = Some(EventClock::new(None));
         office.open(vec![Box::new(Idle), Box::new(Idle)]).unwrap();

@@ -144,7 +144,7 @@ impl Pier {
         );
         self.saving.writing = Some(event);
         self.serf
-            .send(Writ::Save(event), Asked::Save(event), Instant::now())?;
+            .send(Writ::Save(event), Asked::Save(event), crate::clock::instant())?;
         Ok(())
     }
 

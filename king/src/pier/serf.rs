@@ -4,6 +4,7 @@ use crate::{
     driver::{PeekCallback, QuizCallback},
     limits,
     settings::SerfSettings,
+    simulated::{self, SimulatedSerf},
 };
 use seguro_event::{EventNumber, Mug};
 use serf_ipc::{
@@ -61,8 +62,57 @@ pub(crate) struct Serf {
     leaving: Option<oneshot::Receiver<()>>,
 }
 
+/// What runs the ship's kernel.
+enum Child {
+    Process(SerfChild),
+    Simulated(Box<dyn SimulatedSerf>),
+}
+
+impl Child {
+    fn spawn(settings: &SerfSettings) -> Result<(Child, mpsc::Receiver<ChildEvent>), SpawnError> {
+        let (sender, events) = mpsc::channel(limits::SERF_EVENTS);
+        let pier = &settings.command.pier;
+        if let Some(serf) = simulated::world(|world| world.spawn_serf(pier, sender.clone())) {
+            return Ok((Child::Simulated(serf), events));
+        }
+        let child = SerfChild::spawn(&settings.command, move |event| {
+            sender.blocking_send(event).is_ok()
+        })?;
+        Ok((Child::Process(child), events))
+    }
+
+    fn pid(&self) -> u32 {
+        match self {
+            Child::Process(child) => child.pid(),
+            Child::Simulated(_) => 0,
+        }
+    }
+
+    /// A serf that is gone takes nothing: its end arrives as an event.
+    fn send(&mut self, frame: Vec<u8>) {
+        match self {
+            Child::Process(child) => drop(child.send(frame)),
+            Child::Simulated(serf) => serf.send(frame),
+        }
+    }
+
+    fn interrupt(&mut self) {
+        match self {
+            Child::Process(child) => child.interrupt(),
+            Child::Simulated(serf) => serf.interrupt(),
+        }
+    }
+
+    fn kill(&mut self) {
+        match self {
+            Child::Process(child) => child.kill(),
+            Child::Simulated(serf) => serf.kill(),
+        }
+    }
+}
+
 struct Running {
-    child: SerfChild,
+    child: Child,
     events: mpsc::Receiver<ChildEvent>,
     session: Session<Asked>,
     watchdog: Watchdog,
@@ -75,7 +125,7 @@ impl Serf {
         Serf {
             settings,
             running: None,
-            retry_at: Some(Instant::now()),
+            retry_at: Some(crate::clock::instant()),
             deaths_in_a_row: 0,
             leaving: None,
         }
@@ -94,10 +144,7 @@ impl Serf {
             self.leaving = None;
         }
         self.retry_at = None;
-        let (sender, events) = mpsc::channel(limits::SERF_EVENTS);
-        let child = SerfChild::spawn(&self.settings.command, move |event| {
-            sender.blocking_send(event).is_ok()
-        })?;
+        let (child, events) = Child::spawn(&self.settings)?;
         tracing::info!(pid = child.pid(), program = %self.settings.command.program.display(), "serf started");
         self.running = Some(Running {
             child,
@@ -194,7 +241,7 @@ impl Serf {
         } else {
             running.watchdog.started_unbounded(now);
         }
-        let _ = running.child.send(frame);
+        running.child.send(frame);
         Ok(())
     }
 
@@ -212,8 +259,8 @@ impl Serf {
 
     /// An operator's interrupt: ends the computation that runs, if somebody waits for it. One that plays or saves is left
     /// alone, as an interrupt could only lose its work.
-    pub(crate) fn interrupt(&self) {
-        if let Some(running) = &self.running
+    pub(crate) fn interrupt(&mut self) {
+        if let Some(running) = &mut self.running
             && running.watchdog.may_interrupt()
         {
             running.child.interrupt();
@@ -280,7 +327,7 @@ impl Serf {
     /// Lets a retired serf start again.
     pub(crate) fn revive(&mut self) {
         if self.running.is_none() {
-            self.retry_at = Some(Instant::now());
+            self.retry_at = Some(crate::clock::instant());
         }
     }
 
@@ -296,9 +343,13 @@ impl Serf {
 }
 
 /// Ends the child on a thread of its own; the receiver resolves once it is reaped.
-fn reap(child: SerfChild) -> oneshot::Receiver<()> {
+fn reap(mut child: Child) -> oneshot::Receiver<()> {
     child.kill();
     let (done, gone) = oneshot::channel();
+    let Child::Process(child) = child else {
+        let _ = done.send(());
+        return gone;
+    };
     std::thread::spawn(move || {
         drop(child);
         let _ = done.send(());

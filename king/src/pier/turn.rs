@@ -44,8 +44,8 @@ impl Pier {
         match heard {
             Heard::Nothing => Ok(()),
             Heard::LogGone => bail!("the replicated log ended"),
-            Heard::Serf(Some(event)) => self.heard_serf(event, Instant::now()),
-            Heard::Serf(None) => self.serf_ended("its threads are gone", Instant::now()),
+            Heard::Serf(Some(event)) => self.heard_serf(event, crate::clock::instant()),
+            Heard::Serf(None) => self.serf_ended("its threads are gone", crate::clock::instant()),
             Heard::Driver(Some(message)) => self.heard_driver(message),
             Heard::Driver(None) => Ok(()),
             Heard::Read(read) => self.heard_read(read).await,
@@ -142,7 +142,7 @@ impl Pier {
     }
 
     pub(super) fn take_down_serf(&mut self) {
-        self.take_down_serf_at(Instant::now());
+        self.take_down_serf_at(crate::clock::instant());
     }
 
     fn take_down_serf_at(&mut self, now: Instant) {
@@ -291,7 +291,7 @@ impl Pier {
         let Some(request) = self.office.as_mut().and_then(|office| office.sort(message)) else {
             return Ok(());
         };
-        let now = Instant::now();
+        let now = crate::clock::instant();
         match request {
             Request::Exit(code) => self.leave(code, now),
             Request::Fatal(message) => bail!("{message}"),
@@ -514,7 +514,7 @@ impl Pier {
         }
         let (log, term) = (self.log.clone(), office.term);
         self.confirming = Some(Box::pin(async move {
-            let asked = Instant::now();
+            let asked = crate::clock::instant();
             (asked, log.confirm_office(term).await.is_ok())
         }));
     }
