@@ -9,6 +9,7 @@
 //! for reply, by running the same conversations under both.
 
 mod image;
+pub mod in_process;
 pub mod kernel;
 mod limits;
 pub mod nock;
