@@ -2,7 +2,10 @@
 //! becomes a new ship's filesystem.
 
 use seguro_event::EventNumber;
-use seguro_king::{conn_client::ConnClient, local_cluster::LocalCluster};
+use seguro_king::{
+    conn_client::{Answer, ConnClient},
+    local_cluster::LocalCluster,
+};
 use seguro_tests::{
     BOOT, Logs, Outcomes, PATIENCE, Ship, acknowledged_are_there_once, logs, needs_reference_kernel,
     needs_urbit, processes_of, serf,
@@ -79,8 +82,9 @@ fn a_pier_of_veres_becomes_a_cluster() -> anyhow::Result<()> {
     }
     for index in 0..3 {
         let log = logs(&[ship.pier(index)])?;
-        assert_eq!(log.last(), EventNumber(last), "member {} has all", index + 1);
-        assert_eq!(log.events.len() as u64, last, "from the first");
+        // Whoever leads while the others leave may add to its office's beginning.
+        assert!(log.last() >= EventNumber(last), "member {} has all", index + 1);
+        assert_eq!(log.events.len() as u64, log.last().0, "from the first");
         holds(&log, &before);
     }
     let log = logs(&[ship.pier(0), ship.pier(1), ship.pier(2)])?;
@@ -188,9 +192,8 @@ fn vere_opens_a_pier_of_ours_and_gives_it_back() -> anyhow::Result<()> {
 
     ship.cluster.run(0)?;
     ship.cluster.wait_live(BOOT)?;
-    let load = ship.load(16);
-    load.more(1, PATIENCE)?;
-    drop(load.stop());
+    let again = n!["b", n!["behn", "ours-again", 0u64], n!["born", 0u64]];
+    assert_eq!(ship.client(0)?.ask(1, "ovum", again)?, Answer::Done);
     let final_log = ship.judge(&outcomes)?;
     holds(&final_log, &theirs);
     assert!(final_log.last() > theirs.last());
