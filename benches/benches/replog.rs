@@ -1,6 +1,8 @@
 //! Three members of the replicated log in one process, over real loopback TCP and LMDB: how long a commit takes with one event in
 //! flight, and how many events a second go with more, beside a bare write and `fdatasync` of the same bytes in the same
-//! run, so that ratios can be read. Rounds are interleaved, since a shared disk is not the same from one second to the next.
+//! run, so that ratios can be read. Where an `etcd` is on the PATH, three members of it with its default settings take puts
+//! of the same size in the same rounds. Rounds are interleaved, since a shared disk is not the same from one second to the
+//! next.
 //!
 //! `cargo bench -p seguro-benches --bench replog [-- ROUNDS]`
 #![allow(
@@ -10,11 +12,14 @@
 
 use bytes::Bytes;
 use replog::{Batch, Config, Event, Replog, Role, ShipIdentity, Start, Term};
+use seguro_benches::{
+    bare::SyncedFile,
+    etcd::{self, Etcd},
+    figures::{Figures, SLICE, quantile, rounds},
+};
 use seguro_event::{EventNumber, Mug};
 use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::Write,
+    collections::{BTreeMap, VecDeque},
     net::{SocketAddr, TcpListener},
     path::Path,
     time::{Duration, Instant},
@@ -23,11 +28,22 @@ use tempfile::TempDir;
 
 /// Bytes of an event.
 const SIZE: usize = 1024;
-/// How long one measurement of a round takes.
-const SLICE: Duration = Duration::from_millis(700);
 
-/// What is measured: events in flight, and events an entry.
-const CASES: [(usize, usize); 5] = [(1, 1), (16, 1), (64, 1), (256, 1), (1, 100)];
+/// Events an entry, and entries in flight. Of etcd: puts a transaction, and transactions in flight.
+type Case = (usize, usize);
+/// What is measured.
+const CASES: [Case; 5] = [(1, 1), (1, 16), (1, 64), (1, 256), (100, 1)];
+/// How often a measurement of etcd may fail before the bench gives up: what is in flight while its leader changes fails,
+/// and a busy disk makes its leader change.
+const ETCD_ATTEMPTS: usize = 5;
+
+/// What is held against each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rival {
+    Bare,
+    Etcd,
+    Members(usize),
+}
 
 struct Cluster {
     members: Vec<Replog>,
@@ -105,13 +121,13 @@ impl Cluster {
         }
     }
 
-    /// Commits for a while; the latency of each entry, and events a second.
-    async fn measure(&mut self, in_flight: usize, per_entry: usize) -> (Vec<Duration>, f64) {
+    /// Commits for a while; the latency is that of an entry.
+    async fn measure(&mut self, (per_entry, in_flight): Case) -> Figures {
         let (leader, term) = self.leader().await;
         let mut committed = leader.committed();
-        let mut waiting = std::collections::VecDeque::new();
+        let mut waiting = VecDeque::new();
         let mut latencies = Vec::new();
-        let (began, first) = (Instant::now(), self.next);
+        let began = Instant::now();
         while began.elapsed() < SLICE || !waiting.is_empty() {
             while waiting.len() < in_flight && began.elapsed() < SLICE {
                 let batch = batch(self.next, per_entry);
@@ -128,10 +144,7 @@ impl Cluster {
                 waiting.pop_front();
             }
         }
-        (
-            latencies,
-            (self.next - first) as f64 / began.elapsed().as_secs_f64(),
-        )
+        Figures::of(&latencies, per_entry, began.elapsed())
     }
 }
 
@@ -187,26 +200,52 @@ fn batch(first: u64, count: usize) -> Batch {
     Batch::new((first..first + count as u64).map(event).collect()).expect("a batch")
 }
 
-fn fdatasync(file: &mut File, bytes: usize) -> Vec<Duration> {
-    let (data, began) = (vec![7; bytes], Instant::now());
-    let mut latencies = Vec::new();
-    while began.elapsed() < SLICE {
-        let one = Instant::now();
-        file.write_all(&data).expect("a write");
-        file.sync_data().expect("a sync");
-        latencies.push(one.elapsed());
+/// etcd's figures, from an attempt that its leader lasted.
+async fn measure_etcd(etcd: &mut Etcd, (per_entry, in_flight): Case) -> Figures {
+    let mut attempt = 1;
+    loop {
+        let measured = etcd.measure(in_flight, per_entry, SIZE).await;
+        match &measured {
+            Err(error) if attempt < ETCD_ATTEMPTS => eprintln!("etcd is measured anew: {error:#}"),
+            _ => return measured.expect("etcd takes puts"),
+        }
+        attempt += 1;
     }
-    latencies
 }
 
-fn quantile(values: &mut [f64], q: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[((values.len() - 1) as f64 * q) as usize]
-}
-
-fn micros(latencies: &[Duration], q: f64) -> f64 {
-    let mut all: Vec<f64> = latencies.iter().map(|l| l.as_secs_f64() * 1e6).collect();
-    quantile(&mut all, q)
+/// Prints the medians of all rounds, and what they are of a bare sync's and of etcd's.
+fn table(found: &BTreeMap<(Rival, Case), Vec<Figures>>, rounds: usize) {
+    let medians: BTreeMap<(Rival, Case), Figures> = found
+        .iter()
+        .map(|(what, rounds)| (*what, Figures::median(rounds)))
+        .collect();
+    println!("1 KiB events, medians of {rounds} rounds\n");
+    println!(
+        "{:<44} {:>9} {:>9} {:>11} {:>12} {:>13}",
+        "", "p50 us", "p99 us", "events/s", "p50 / bare", "rate / etcd's"
+    );
+    for ((rival, case), figures) in &medians {
+        let (per_entry, in_flight) = *case;
+        let what = match rival {
+            Rival::Bare => format!("bare fdatasync, {per_entry} an append"),
+            Rival::Etcd => format!("etcd, 3 members, {in_flight} in flight, {per_entry} a put"),
+            Rival::Members(members) => {
+                format!("{members} members, {in_flight} in flight, {per_entry} an entry")
+            }
+        };
+        let bare = medians[&(Rival::Bare, (per_entry, 1))];
+        let beside_etcd = match (rival, medians.get(&(Rival::Etcd, *case))) {
+            (Rival::Members(_), Some(etcd)) => format!("{:.2}", figures.rate / etcd.rate),
+            _ => String::new(),
+        };
+        println!(
+            "{what:<44} {:>9.0} {:>9.0} {:>11.0} {:>12.2} {beside_etcd:>13}",
+            figures.p50_us,
+            figures.p99_us,
+            figures.rate,
+            figures.p50_us / bare.p50_us
+        );
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -216,51 +255,34 @@ async fn main() {
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .init();
     }
-    let rounds: usize = std::env::args()
-        .skip(1)
-        .find_map(|arg| arg.parse().ok())
-        .unwrap_or(7);
+    let rounds = rounds();
     let directory = tempfile::tempdir().expect("a directory");
-    let mut file = File::create(directory.path().join("bare")).expect("a file");
+    let mut file = SyncedFile::create(&directory.path().join("bare")).expect("a file");
     let mut clusters = vec![(1, Cluster::start(1).await), (3, Cluster::start(3).await)];
-    let mut rows: BTreeMap<(usize, usize, usize), Vec<[f64; 3]>> = BTreeMap::new();
+    let mut etcd = match etcd::program() {
+        Some(program) => Some(Etcd::start(&program, 3).await.expect("etcd starts")),
+        None => None,
+    };
+    let mut found: BTreeMap<(Rival, Case), Vec<Figures>> = BTreeMap::new();
     for _ in 0..rounds {
+        let mut note = |rival, case, figures| found.entry((rival, case)).or_default().push(figures);
         for per_entry in [1, 100] {
-            let bare = fdatasync(&mut file, per_entry * SIZE);
-            let rate = per_entry as f64 * 1e6 / micros(&bare, 0.5);
-            rows.entry((0, per_entry, 1))
-                .or_default()
-                .push([micros(&bare, 0.5), micros(&bare, 0.99), rate]);
+            let bytes = vec![7; per_entry * SIZE];
+            let figures = Figures::take(per_entry, || file.append(&bytes)).expect("a sync");
+            note(Rival::Bare, (per_entry, 1), figures);
         }
-        for (members, cluster) in &mut clusters {
-            for (in_flight, per_entry) in CASES {
-                let (latencies, rate) = cluster.measure(in_flight, per_entry).await;
-                rows.entry((*members, per_entry, in_flight)).or_default().push([
-                    micros(&latencies, 0.5),
-                    micros(&latencies, 0.99),
-                    rate,
-                ]);
+        for case in CASES {
+            for (members, cluster) in &mut clusters {
+                note(Rival::Members(*members), case, cluster.measure(case).await);
+            }
+            if let Some(etcd) = &mut etcd {
+                note(Rival::Etcd, case, measure_etcd(etcd, case).await);
             }
         }
     }
-    let mut bare = BTreeMap::new();
-    println!("1 KiB events, medians of {rounds} rounds\n");
-    println!(
-        "{:<44} {:>9} {:>9} {:>11} {:>12}",
-        "", "p50 us", "p99 us", "events/s", "p50 / bare"
-    );
-    for ((members, per_entry, in_flight), found) in rows {
-        let median = |nth: usize| quantile(&mut found.iter().map(|row| row[nth]).collect::<Vec<_>>(), 0.5);
-        let (p50, p99, rate) = (median(0), median(1), median(2));
-        let base = *bare.entry(per_entry).or_insert(p50);
-        let what = match members {
-            0 => format!("bare fdatasync, {per_entry} an append"),
-            _ => format!("{members} members, {in_flight} in flight, {per_entry} an entry"),
-        };
-        println!(
-            "{what:<44} {p50:>9.0} {p99:>9.0} {rate:>11.0} {:>12.2}",
-            p50 / base
-        );
+    table(&found, rounds);
+    if etcd.take().is_none() {
+        println!("\nno etcd on the PATH to be measured beside");
     }
     let mut took = Vec::new();
     for _ in 0..rounds {

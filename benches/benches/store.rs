@@ -9,12 +9,8 @@
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use heed::{
-    Database, Env, EnvOpenOptions, IntegerComparator, PutFlags,
-    byteorder::NativeEndian,
-    types::{Bytes as ByteSlice, U64},
-};
 use replog::inside::BareRaftLog;
+use seguro_benches::bare::{SyncedFile, SyncedTable};
 use std::{
     fs::File,
     io::{Seek, SeekFrom, Write},
@@ -54,12 +50,10 @@ const RIVALS: [(Rival, &str); 4] = [
 struct Ring {
     jams: Vec<Bytes>,
     bytes: Vec<u8>,
-    growing: File,
+    growing: SyncedFile,
     written: File,
     at: usize,
-    env: Env,
-    table: Database<U64<NativeEndian>, ByteSlice, IntegerComparator>,
-    key: u64,
+    table: SyncedTable,
     log: BareRaftLog,
     entries: u64,
     runtime: Runtime,
@@ -69,32 +63,14 @@ struct Ring {
 impl Ring {
     fn new(batch: usize) -> Ring {
         let dir = tempfile::tempdir().expect("a directory");
-        let growing = File::create(dir.path().join("growing")).expect("a file");
+        let growing = SyncedFile::create(&dir.path().join("growing")).expect("a file");
         let mut written = File::create(dir.path().join("written")).expect("a file");
         written.write_all(&vec![0; WINDOW]).expect("a write");
         written.sync_all().expect("a sync");
-        let sub = |name: &str| {
-            let path = dir.path().join(name);
-            std::fs::create_dir(&path).expect("a directory");
-            path
-        };
-        // SAFETY: nobody else knows this directory.
-        #[expect(unsafe_code, reason = "opening a memory map; the obligation is stated")]
-        let env = unsafe {
-            EnvOpenOptions::new()
-                .map_size(32 << 30)
-                .open(sub("lmdb"))
-                .expect("an environment")
-        };
-        let mut txn = env.write_txn().expect("a transaction");
-        let table = env
-            .database_options()
-            .types()
-            .key_comparator()
-            .create(&mut txn)
-            .expect("a table");
-        txn.commit().expect("a commit");
-        let log = BareRaftLog::open(&sub("raft")).expect("a log");
+        let table = SyncedTable::create(&dir.path().join("lmdb")).expect("a table");
+        let raft = dir.path().join("raft");
+        std::fs::create_dir(&raft).expect("a directory");
+        let log = BareRaftLog::open(&raft).expect("a log");
         let jams: Vec<_> = (0..batch).map(|i| Bytes::from(vec![i as u8 | 1; SIZE])).collect();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -107,9 +83,7 @@ impl Ring {
             growing,
             written,
             at: 0,
-            env,
             table,
-            key: 0,
             log,
             entries: 0,
             runtime,
@@ -120,10 +94,7 @@ impl Ring {
     /// One batch, on disk on return.
     fn append(&mut self, rival: Rival) {
         match rival {
-            Rival::GrowingFile => {
-                self.growing.write_all(&self.bytes).expect("a write");
-                self.growing.sync_data().expect("a sync");
-            }
+            Rival::GrowingFile => self.growing.append(&self.bytes).expect("a sync"),
             Rival::WrittenFile => {
                 self.written
                     .seek(SeekFrom::Start(self.at as u64))
@@ -132,14 +103,7 @@ impl Ring {
                 self.written.sync_data().expect("a sync");
                 self.at = (self.at + self.bytes.len()) % (WINDOW - self.bytes.len());
             }
-            Rival::Lmdb => {
-                let mut txn = self.env.write_txn().expect("a transaction");
-                self.table
-                    .put_with_flags(&mut txn, PutFlags::APPEND, &self.key, &self.bytes)
-                    .expect("a put");
-                txn.commit().expect("a commit");
-                self.key += 1;
-            }
+            Rival::Lmdb => self.table.append(&self.bytes).expect("a commit"),
             Rival::RaftLog => {
                 self.runtime
                     .block_on(self.log.append(&self.jams))
