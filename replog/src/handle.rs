@@ -11,6 +11,7 @@ use crate::{
         seat::Seat,
         tasks,
     },
+    simulated::{self, Defect},
     store::event_log::EventLog,
     types::{Batch, Commit, Event, Member, MemberId, Role, ShipIdentity, Term},
 };
@@ -19,7 +20,12 @@ use openraft::{
 };
 use seguro_event::EventNumber;
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::sync::watch;
 
 /// How often a leader says that it is there, unless it is set.
@@ -153,7 +159,7 @@ impl Replog {
     pub async fn purge_all(&self) {
         let Some(node) = self.seat.node() else { return };
         let purging = async move {
-            if node.log.sync().await.is_ok()
+            if (simulated::has(Defect::PurgedTooEarly) || node.log.sync().await.is_ok())
                 && let Ok(place) = durable_place(&node.log)
                 && let Some(applied) = place.applied
             {
@@ -161,6 +167,13 @@ impl Replog {
             }
         };
         self.seat.run(purging).await;
+    }
+
+    /// Batches that were skipped since this member was opened, since another had taken their place: for tests of their order.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn skips(&self) -> u64 {
+        self.seat.board.skips.load(Ordering::Relaxed)
     }
 
     /// Whose ship it is; None until known (a member that joins learns it from the leader).
@@ -216,6 +229,16 @@ impl Replog {
             });
         }
         let node = self.in_office(term)?;
+        if simulated::has(Defect::BatchesReordered) {
+            for batch in simulated::order(term, batch) {
+                self.write(&node, term, batch).await?;
+            }
+            return Ok(());
+        }
+        self.write(&node, term, batch).await
+    }
+
+    async fn write(&self, node: &Node, term: Term, batch: Batch) -> Result<(), ProposeError> {
         let lost = Lost {
             term,
             ended: self.seat.board.ended.clone(),
@@ -248,7 +271,7 @@ impl Replog {
             return Ok(events);
         }
         // The disk may have to be read: not on a thread that others need.
-        tokio::task::spawn_blocking(move || log.read(from, max_events, max_bytes))
+        simulated::blocking(move || log.read(from, max_events, max_bytes))
             .await
             .unwrap_or(Err(ReadError::Closed))
     }

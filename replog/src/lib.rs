@@ -14,6 +14,8 @@ mod limits;
 mod net;
 mod pier_lock;
 mod raft;
+#[doc(hidden)]
+pub mod simulated;
 mod store;
 mod types;
 

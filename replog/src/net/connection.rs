@@ -4,6 +4,7 @@ use crate::{
     net::{
         frame::{Decoder, Encoder, FrameError, Message},
         limits::{HANDSHAKE_PATIENCE, MAX_SMALL_MESSAGE},
+        stream::{ReadHalf, Stream, WriteHalf},
         wire::{self, Hello, PREFACE, Refusal, Welcome, WireError, kind},
     },
     types::MemberId,
@@ -18,10 +19,6 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
     time::{Instant, timeout},
 };
 
@@ -71,7 +68,7 @@ impl LinkError {
 /// The half that hears.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    half: OwnedReadHalf,
+    half: ReadHalf,
     decoder: Decoder,
     heard: Instant,
 }
@@ -79,7 +76,7 @@ pub(crate) struct Reader {
 /// The half that speaks.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    half: OwnedWriteHalf,
+    half: WriteHalf,
     /// Where messages are added; [`flush`](Self::flush) sends them.
     pub(crate) encoder: Encoder,
 }
@@ -163,8 +160,7 @@ impl Writer {
 }
 
 impl Connection {
-    fn new(stream: TcpStream) -> Connection {
-        let (reader, writer) = stream.into_split();
+    fn new(reader: ReadHalf, writer: WriteHalf) -> Connection {
         Connection {
             reader: Reader {
                 half: reader,
@@ -181,11 +177,10 @@ impl Connection {
     /// Dials `address`, says `hello`, and hears that it is welcome.
     pub(crate) async fn dial(address: SocketAddr, hello: &Hello) -> Result<Connection, LinkError> {
         let talk = async {
-            let mut stream = TcpStream::connect(address).await?;
-            tune(&stream)?;
-            stream.write_all(&PREFACE).await?;
-            read_preface(&mut stream).await?.map_err(LinkError::Refused)?;
-            let mut connection = Connection::new(stream);
+            let (mut reader, mut writer) = Stream::dial(address).await?.into_halves()?;
+            writer.write_all(&PREFACE).await?;
+            read_preface(&mut reader).await?.map_err(LinkError::Refused)?;
+            let mut connection = Connection::new(reader, writer);
             wire::push(&mut connection.writer.encoder, kind::HELLO, hello);
             connection.writer.flush().await?;
             let message = connection.reader.message().await?;
@@ -208,16 +203,16 @@ impl Connection {
     }
 
     /// Hears what the dialer wants. It must be answered by [`welcome`](Self::welcome) or [`refuse`](Self::refuse).
-    pub(crate) async fn accept(mut stream: TcpStream) -> Result<(Connection, Hello), LinkError> {
+    pub(crate) async fn accept(stream: Stream) -> Result<(Connection, Hello), LinkError> {
         let talk = async {
-            tune(&stream)?;
-            let heard = read_preface(&mut stream).await;
+            let (mut reader, mut writer) = stream.into_halves()?;
+            let heard = read_preface(&mut reader).await;
             // Said in any case but to a stranger: a member of another version shall know why.
             if !matches!(heard, Err(LinkError::Stranger(_))) {
-                stream.write_all(&PREFACE).await?;
+                writer.write_all(&PREFACE).await?;
             }
             heard?.map_err(LinkError::Refused)?;
-            let mut connection = Connection::new(stream);
+            let mut connection = Connection::new(reader, writer);
             let message = connection.reader.message().await?;
             let hello = wire::read(&message, kind::HELLO, "a hello")?;
             Ok((connection, hello))
@@ -241,7 +236,7 @@ impl Connection {
 }
 
 /// Reads the other side's preface: ours, another version's, or no member's.
-async fn read_preface(stream: &mut TcpStream) -> Result<Result<(), Refusal>, LinkError> {
+async fn read_preface(stream: &mut ReadHalf) -> Result<Result<(), Refusal>, LinkError> {
     let mut heard = [0; 8];
     stream
         .read_exact(&mut heard)
@@ -260,16 +255,4 @@ async fn read_preface(stream: &mut TcpStream) -> Result<Result<(), Refusal>, Lin
     } else {
         Err(Refusal::Version(version))
     })
-}
-
-/// No waiting for more to send, and an end when the other side's host is gone.
-fn tune(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    #[cfg(target_os = "linux")]
-    nix::sys::socket::setsockopt(
-        stream,
-        nix::sys::socket::sockopt::TcpUserTimeout,
-        &crate::net::limits::TCP_PATIENCE_MS,
-    )?;
-    Ok(())
 }

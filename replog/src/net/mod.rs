@@ -9,6 +9,7 @@ pub(crate) mod limits;
 pub(crate) mod link;
 pub(crate) mod server;
 pub(crate) mod snapshot;
+pub(crate) mod stream;
 pub(crate) mod wire;
 
 /// Any bytes as what a peer sends: first as a stream, then, since a stream seldom has a right checksum by chance, as the body

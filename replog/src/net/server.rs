@@ -6,6 +6,7 @@ use crate::{
         join::Registrar,
         limits::{ALIVE_EVERY, CONTROL_IN_FLIGHT, MAX_APPEND_BYTES, MAX_CONNECTIONS},
         snapshot,
+        stream::{Listener, Stream},
         wire::{
             self, Answer, AppendAnswer, AppendHead, Ask, Hello, Purpose, Question, Refusal, Reply, VoteAsk,
             WireError, check_append, kind,
@@ -17,6 +18,7 @@ use crate::{
         config::{ClusterId, Entry, LogId, TypeConfig, Vote},
         limits::INLINE_DECODE_BYTES,
     },
+    simulated,
     store::failure::EXIT_CORRUPT,
     types::MemberId,
 };
@@ -26,13 +28,11 @@ use openraft::{
     raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest, VoteResponse},
 };
 use std::{
-    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -62,7 +62,7 @@ pub(crate) struct Server {
 }
 
 /// Takes connections until it is dropped.
-pub(crate) async fn listen(listener: TcpListener, server: Arc<Server>) {
+pub(crate) async fn listen(mut listener: Listener, server: Arc<Server>) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut complaints = Complaints::default();
     let mut connections: tokio::task::JoinSet<Option<String>> = tokio::task::JoinSet::new();
@@ -123,7 +123,7 @@ impl Complaints {
     }
 }
 
-async fn serve(server: Arc<Server>, stream: TcpStream, full: bool) -> Result<(), LinkError> {
+async fn serve(server: Arc<Server>, stream: Stream, full: bool) -> Result<(), LinkError> {
     let (mut connection, hello) = Connection::accept(stream).await?;
     if let Some(refusal) = server.judge(&hello, full) {
         return connection.refuse(&refusal).await;
@@ -252,8 +252,8 @@ async fn next_request(
         wire::read_append(&message)?
     } else {
         // A checksum over a large entry takes long enough to be noticed by the heartbeats of this thread.
-        let reading = tokio::task::spawn_blocking(move || wire::read_append(&message));
-        reading.await.map_err(|_| LinkError::Closed)??
+        let reading = simulated::blocking(move || wire::read_append(&message));
+        reading.await.ok_or(LinkError::Closed)??
     };
     server.check_leader(&request.vote, from)?;
     server.hear_leader();
@@ -415,10 +415,4 @@ async fn heartbeat(server: &Server, head: AppendHead) -> Result<AppendAnswer, St
         }
         followed = followed => followed.map(|()| AppendAnswer::Stored(prev)),
     }
-}
-
-/// Binds this member's own address.
-pub(crate) async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    // Reused at once after a restart; tokio sets SO_REUSEADDR.
-    TcpListener::bind(address).await
 }

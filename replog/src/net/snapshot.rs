@@ -29,10 +29,8 @@ use crate::{
         machine::{Place, SnapshotData},
         record,
     },
-    store::{
-        event_log::{EpochSnapshot, EventLog, IncomingEpoch, IncomingError, SnapshotHead},
-        fault::NoFaults,
-    },
+    simulated,
+    store::event_log::{EpochSnapshot, EventLog, IncomingEpoch, IncomingError, SnapshotHead},
     types::{Batch, MemberId, Term},
 };
 use bytes::{Buf, Bytes};
@@ -48,10 +46,7 @@ use openraft::{
 use seguro_event::EventNumber;
 use serde::{Deserialize, Serialize};
 use std::{future::Future, sync::Arc};
-use tokio::{
-    task::spawn_blocking,
-    time::{Instant, interval, timeout},
-};
+use tokio::time::{Instant, interval, timeout};
 use tracing::{info, warn};
 
 const OFFER: u8 = 64;
@@ -248,7 +243,7 @@ fn io_error(error: impl ToString) -> LinkError {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LinkError> + Send + 'static,
 ) -> Result<T, LinkError> {
-    spawn_blocking(work).await.unwrap_or(Err(LinkError::Closed))
+    simulated::blocking(work).await.unwrap_or(Err(LinkError::Closed))
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -326,7 +321,7 @@ async fn take(
         return Err(refused("it is another ship's"));
     }
     let pier = server.pier.clone();
-    let incoming = work(move || IncomingEpoch::begin(&pier, head, Arc::new(NoFaults))).await?;
+    let incoming = work(move || IncomingEpoch::begin(&pier, head, simulated::faults())).await?;
     let held = Held {
         images: incoming.image_lengths(),
         last: incoming.last(),
@@ -449,9 +444,9 @@ async fn while_alive<T>(
 async fn work<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, IncomingError> + Send + 'static,
 ) -> Result<T, TakeError> {
-    match spawn_blocking(work).await {
-        Ok(done) => done.map_err(refused),
-        Err(_) => Err(TakeError::Link(LinkError::Closed)),
+    match simulated::blocking(work).await {
+        Some(done) => done.map_err(refused),
+        None => Err(TakeError::Link(LinkError::Closed)),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
         },
         limits::APPLY_GROUP_BYTES,
     },
+    simulated::{self, Defect},
     store::event_log::{CompleteEpoch, EventLog},
     types::{Batch, Commit, Event, Term},
 };
@@ -314,7 +315,9 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     async fn build_snapshot(
         &mut self,
     ) -> Result<openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotData>, io::Error> {
-        self.log.sync().await.map_err(other)?;
+        if !simulated::has(Defect::PurgedTooEarly) {
+            self.log.sync().await.map_err(other)?;
+        }
         let place = durable_place(&self.log)?;
         Ok(openraft::storage::Snapshot {
             meta: place.meta(),
@@ -325,6 +328,11 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
 /// How far Raft's log is applied in what is on disk.
 pub(crate) fn durable_place(log: &EventLog) -> io::Result<Place> {
+    if simulated::has(Defect::PurgedTooEarly)
+        && let Some(newest) = log.newest_record()
+    {
+        return Place::read(&newest).map_err(other);
+    }
     match log.durable().applied {
         Some(applied) => Place::read(&applied.raft).map_err(other),
         None => Ok(Place::default()),

@@ -9,6 +9,7 @@ use crate::{
         join::Registrar,
         link::{Links, Sending},
         server::{self, Server},
+        stream::Listener,
     },
     raft::{
         Raft,
@@ -36,7 +37,6 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::TcpListener,
     sync::watch,
     task::JoinSet,
     time::{Instant, timeout},
@@ -111,7 +111,7 @@ impl Node {
     pub(crate) async fn start(
         config: &Config,
         stores: Stores,
-        listener: Option<TcpListener>,
+        listener: Option<Listener>,
         detours: Detours,
         board: Arc<Board>,
     ) -> Result<Arc<Node>, OpenError> {
@@ -130,7 +130,7 @@ impl Node {
     async fn start_over(
         config: &Config,
         stores: Stores,
-        listener: Option<TcpListener>,
+        listener: Option<Listener>,
         detours: Detours,
         board: Arc<Board>,
         built: &mut Option<Raft>,

@@ -7,7 +7,7 @@ use crate::{
     errors::{CloseError, OpenError},
     handle::{Config, Start},
     identity::{Identity, IdentityFile},
-    net::{detour::Detours, join, server},
+    net::{detour::Detours, join, stream::Listener},
     pier_lock::PierLock,
     raft::{
         board::Board,
@@ -15,10 +15,10 @@ use crate::{
         machine::Place,
         node::{Node, Stores},
     },
+    simulated,
     store::{
         event_log::{EventLog, EventLogOptions, Foreign, Opened},
         failure::{Alarm, EXIT_CORRUPT, EXIT_IO},
-        fault::NoFaults,
         raft_log::{RaftLog, RaftLogOptions},
     },
     types::{MemberId, ShipIdentity},
@@ -32,7 +32,6 @@ use std::{
     thread,
 };
 use tokio::{
-    net::TcpListener,
     runtime::{Builder, Handle},
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -73,6 +72,13 @@ struct RaftThread {
 
 impl RaftThread {
     fn start() -> io::Result<RaftThread> {
+        if simulated::is_on() {
+            // Ends with the runtime that the member was opened on.
+            return Ok(RaftThread {
+                handle: Handle::current(),
+                stop: Mutex::new(None),
+            });
+        }
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -217,7 +223,7 @@ struct Startup {
     board: Arc<Board>,
     lock: Arc<PierLock>,
     alarm: Alarm,
-    listener: Option<TcpListener>,
+    listener: Option<Listener>,
 }
 
 /// What has been opened.
@@ -388,7 +394,7 @@ impl Startup {
             map_bytes: self.config.event_log_map_bytes,
             vere_version: self.config.vere_version.clone(),
             alarm: self.alarm.clone(),
-            faults: Arc::new(NoFaults),
+            faults: simulated::faults(),
         }
     }
 
@@ -423,8 +429,8 @@ async fn or_close<T>(log: &EventLog, result: Result<T, OpenError>) -> Result<T, 
     result
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, OpenError> {
-    server::bind(address)
+async fn bind(address: SocketAddr) -> Result<Listener, OpenError> {
+    Listener::bind(address)
         .await
         .map_err(|source| OpenError::Listen { address, source })
 }

@@ -6,7 +6,7 @@ use std::{fmt, io, path::Path};
 
 /// A moment at which a disk may fail or a process may die.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Step {
+pub enum Step {
     /// Before a directory is made.
     CreateDir,
     /// Before bytes are written into a plain file, or one is copied.
@@ -28,7 +28,7 @@ pub(crate) enum Step {
 }
 
 /// Decides what happens at a [`Step`].
-pub(crate) trait Faults: fmt::Debug + Send + Sync + 'static {
+pub trait Faults: fmt::Debug + Send + Sync + 'static {
     /// An error makes the step fail as the disk would.
     fn at(&self, step: Step, path: &Path) -> io::Result<()>;
 }

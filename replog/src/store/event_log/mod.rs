@@ -168,6 +168,11 @@ impl EventLog {
         lock(&self.shared.recent).last()
     }
 
+    /// The raft layer's newest record that waits for the disk.
+    pub(crate) fn newest_record(&self) -> Option<Bytes> {
+        lock(&self.shared.recent).newest_record()
+    }
+
     /// What is on disk.
     pub(crate) fn durable(&self) -> Durable {
         self.shared.durable.borrow().clone()

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     limits::{EVENT_LOG_COMMANDS, EVENT_LOG_PENDING_BYTES, EVENT_LOG_RECENT_BYTES, KIB, MIN_MAP_BYTES},
     pier_lock::PierLock,
+    simulated,
     store::{
         failure::{EXIT_CORRUPT, EXIT_FULL, EXIT_IO, FailureKind, Health},
         files::{self, FileError},
@@ -520,10 +521,14 @@ fn start(
     });
     let (sender, receiver) = crossbeam_channel::bounded(EVENT_LOG_COMMANDS);
     let writer = Writer::new(Arc::clone(&shared), receiver, applied);
-    thread::Builder::new()
-        .name("event-log".to_owned())
-        .spawn(move || writer.run_guarded())
-        .map_err(EventLogOpenError::Thread)?;
+    if simulated::is_on() {
+        tokio::spawn(writer.run_simulated());
+    } else {
+        thread::Builder::new()
+            .name("event-log".to_owned())
+            .spawn(move || writer.run_guarded())
+            .map_err(EventLogOpenError::Thread)?;
+    }
     Ok(EventLog {
         shared,
         commands: sender,

@@ -90,6 +90,11 @@ impl Recent {
         self.base
     }
 
+    /// The raft layer's newest record that waits for the disk.
+    pub(super) fn newest_record(&self) -> Option<Bytes> {
+        self.units.back().map(|unit| unit.raft.clone())
+    }
+
     /// Bytes that wait for the disk.
     pub(super) fn pending_bytes(&self) -> usize {
         self.pending

@@ -14,9 +14,10 @@ use crate::{
         EVENT_LOG_GROUP_BYTES, EVENT_LOG_LINGER, EVENT_LOG_PENDING_BYTES, HASH_MARK_EVERY, HASH_MARKS,
         READ_EVENTS,
     },
+    simulated::{self, LOOK_EVERY, Moment},
     store::{
         failure::{FailureKind, StoreFailed},
-        lock, write_lock,
+        lock, read_lock, write_lock,
     },
 };
 use bytes::Bytes;
@@ -25,9 +26,8 @@ use seguro_event::EventNumber;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
-    time::Instant,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::sleep};
 
 /// What the writer is asked to do. An answer that nobody waits for is dropped.
 #[derive(Debug)]
@@ -114,9 +114,10 @@ impl Writer {
 
     /// Works until it is closed, every handle is gone, or the store fails.
     fn run(mut self) {
+        use std::time::Instant;
         let mut deadline = None;
         let closing = loop {
-            let (dirty, due) = self.look(deadline);
+            let (dirty, due) = self.look(deadline.is_some_and(|deadline| Instant::now() >= deadline));
             if due {
                 if self.write_group().is_err() {
                     break None;
@@ -144,6 +145,62 @@ impl Writer {
                 break None;
             }
         };
+        self.finish(closing);
+    }
+
+    /// As [`run`](Self::run), on a simulated disk.
+    pub(super) async fn run_simulated(mut self) {
+        use tokio::time::Instant;
+        let mut deadline = None;
+        let closing = loop {
+            let (dirty, due) = self.look(deadline.is_some_and(|deadline| Instant::now() >= deadline));
+            if due {
+                simulated::disk(self.shared.layout.log(), Moment::Before).await;
+                if self.write_group().is_err() {
+                    break None;
+                }
+                deadline = None;
+            } else if dirty && deadline.is_none() {
+                deadline = Some(Instant::now() + EVENT_LOG_LINGER);
+            }
+            match self.commands.try_recv() {
+                Ok(Command::Wake) => self.obey(Command::Wake),
+                Ok(command) => {
+                    simulated::disk(self.shared.layout.log(), Moment::Before).await;
+                    self.until_unread().await;
+                    match command {
+                        Command::Close { reply } => break Some(reply),
+                        command => self.obey(command),
+                    }
+                }
+                Err(TryRecvError::Empty) if due => {}
+                Err(TryRecvError::Empty) => sleep(LOOK_EVERY).await,
+                Err(TryRecvError::Disconnected) => break None,
+            }
+            if self.shared.health.check().is_err() {
+                break None;
+            }
+        };
+        self.until_unread().await;
+        self.finish(closing);
+    }
+
+    /// Waits until no task has an epoch in its hands: closing one waits for them, and here they have but this thread.
+    async fn until_unread(&self) {
+        let read = || {
+            let epochs = read_lock(&self.shared.epochs);
+            epochs
+                .values()
+                .flatten()
+                .any(|epoch| Arc::strong_count(epoch) > 1)
+        };
+        while read() {
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Writes what waits, closes, and tells who asked for it.
+    fn finish(mut self, closing: Option<oneshot::Sender<Result<(), StoreFailed>>>) {
         let result = self.write_all();
         self.end();
         if let Some(reply) = closing {
@@ -152,9 +209,8 @@ impl Writer {
     }
 
     /// Whether something waits for the disk, and whether it is to wait no more.
-    fn look(&self, deadline: Option<Instant>) -> (bool, bool) {
+    fn look(&self, late: bool) -> (bool, bool) {
         let urgent = self.shared.urgent.load(Ordering::Acquire);
-        let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let recent = lock(&self.shared.recent);
         (recent.is_dirty(), recent.is_due(urgent, late))
     }

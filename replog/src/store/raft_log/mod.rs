@@ -28,7 +28,7 @@ use super::{
         Alarm, EXIT_CORRUPT, EXIT_FULL, EXIT_IO, FailureKind, Health, StoreFailed, StoreName, kind_of_heed,
         kind_of_io,
     },
-    fault::{Faults, NoFaults},
+    fault::Faults,
     files::{self, FileError},
     lmdb::{DATA_FILE, EnvError},
     lock,
@@ -43,6 +43,7 @@ use crate::{
         config::{Entry, LogId, TypeConfig, Vote},
         record,
     },
+    simulated::{self, Defect},
     types::MemberId,
 };
 use crossbeam_channel::Sender;
@@ -82,7 +83,7 @@ impl RaftLogOptions {
             prewritten_bytes: RAFT_LOG_PREWRITTEN_BYTES,
             cache_bytes: RAFT_LOG_CACHE_BYTES,
             alarm,
-            faults: Arc::new(NoFaults),
+            faults: simulated::faults(),
         }
     }
 }
@@ -207,14 +208,18 @@ impl RaftLog {
         });
         let (commands, receiver) = crossbeam_channel::bounded(RAFT_LOG_APPENDS + RAFT_LOG_COMMANDS);
         let writer = Writer::new(Arc::clone(&shared), disk, receiver, found.end);
-        thread::Builder::new()
-            .name("raft-log".to_owned())
-            .spawn(move || writer.run_guarded())
-            .map_err(|source| FileError {
-                what: "cannot start the thread for",
-                path: path.to_path_buf(),
-                source,
-            })?;
+        if simulated::is_on() {
+            tokio::spawn(writer.run_simulated(path.to_path_buf()));
+        } else {
+            thread::Builder::new()
+                .name("raft-log".to_owned())
+                .spawn(move || writer.run_guarded())
+                .map_err(|source| FileError {
+                    what: "cannot start the thread for",
+                    path: path.to_path_buf(),
+                    source,
+                })?;
+        }
         Ok(RaftLog { shared, commands })
     }
 
@@ -279,6 +284,10 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        if simulated::has(Defect::VoteNotSynced) {
+            lock(&self.shared.state).vote = Some(*vote);
+            return Ok(());
+        }
         self.durably(|reply| Command::Vote { vote: *vote, reply }).await
     }
 
@@ -350,6 +359,11 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
             state.cache.truncate(end);
             state.last = last.max(state.purged);
         }
+        let end = if simulated::has(Defect::TruncatedTooFar) {
+            end.saturating_sub(3)
+        } else {
+            end
+        };
         self.durably(|reply| Command::Truncate { end, reply }).await
     }
 

@@ -4,6 +4,7 @@ use super::Shared;
 use crate::{
     limits::RAFT_LOG_READ_BYTES,
     raft::config::{Entry, TypeConfig, Vote},
+    simulated,
     store::{failure::StoreFailed, lock},
 };
 use futures::{Stream, stream};
@@ -49,8 +50,8 @@ impl Reader {
             };
             let wanted = view.disk.clone();
             // The disk may be slow, and this thread has heartbeats to send.
-            let read = tokio::task::spawn_blocking(move || disk.read(wanted, max_bytes)).await;
-            let read = read.map_err(|_| super::closed())?;
+            let read = simulated::blocking(move || disk.read(wanted, max_bytes)).await;
+            let read = read.ok_or_else(super::closed)?;
             if lock(&shared.state).cache.version() != view.version {
                 continue;
             }

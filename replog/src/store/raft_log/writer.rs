@@ -10,6 +10,7 @@ use super::{
 use crate::{
     limits::{PURGE_BACKLOG, RAFT_LOG_GROUP_BYTES},
     raft::config::{Entry, LogId, TypeConfig, Vote},
+    simulated::{self, LOOK_EVERY, Moment},
     store::{
         failure::{FailureKind, StoreFailed},
         lock,
@@ -20,6 +21,7 @@ use openraft::{entry::RaftEntry, storage::IOFlushed};
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     sync::Arc,
 };
 use tokio::sync::oneshot;
@@ -98,8 +100,7 @@ impl Writer {
         let mut group = Vec::new();
         let reply = loop {
             let ending = self.collect(&mut group);
-            let nothing = group.is_empty() && self.purging.is_none() && !self.has_besides();
-            let result = if nothing { Ok(()) } else { self.write(&group) };
+            let result = self.write_if_due(&group);
             let failed = result.is_err();
             self.answer(&mut group, result);
             match ending {
@@ -109,6 +110,36 @@ impl Writer {
             }
         };
         self.end(reply);
+    }
+
+    /// As [`run`](Self::run), on a simulated disk in `directory`.
+    pub(super) async fn run_simulated(mut self, directory: PathBuf) {
+        let mut group = Vec::new();
+        let reply = loop {
+            while self.purging.is_none() && self.commands.is_empty() && Arc::strong_count(&self.shared) > 1 {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            let ending = self.collect(&mut group);
+            simulated::disk(&directory, Moment::Before).await;
+            let result = self.write_if_due(&group);
+            simulated::disk(&directory, Moment::After).await;
+            let failed = result.is_err();
+            self.answer(&mut group, result);
+            match ending {
+                Some(ending) => break ending,
+                None if failed => break None,
+                None => {}
+            }
+        };
+        self.end(reply);
+    }
+
+    fn write_if_due(&mut self, group: &[Command]) -> Result<(), StoreFailed> {
+        if group.is_empty() && self.purging.is_none() && !self.has_besides() {
+            Ok(())
+        } else {
+            self.write(group)
+        }
     }
 
     /// Waits for commands, and takes those that are there. The end, if that is asked for, and whom to tell.
