@@ -15,11 +15,13 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt},
     net::UnixListener,
     sync::Semaphore,
+    time::timeout,
 };
 
 /// The socket's name below `.urb`.
@@ -31,6 +33,16 @@ enum Request {
     Status,
     Save,
     Roll { keep: usize },
+}
+
+impl Request {
+    /// How long its answer may take.
+    fn patience(&self) -> Duration {
+        match self {
+            Request::Status | Request::Save => limits::CONTROL_PATIENCE,
+            Request::Roll { .. } => limits::CONTROL_ROLL_PATIENCE,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,7 +91,7 @@ pub fn serve(pier: &Path, handle: PierHandle) -> anyhow::Result<ControlSocket> {
             };
             let handle = handle.clone();
             tokio::spawn(async move {
-                let _ = tokio::time::timeout(limits::CONTROL_PATIENCE, converse(stream, handle)).await;
+                let _ = converse(stream, handle).await;
                 drop(place);
             });
         }
@@ -90,25 +102,27 @@ pub fn serve(pier: &Path, handle: PierHandle) -> anyhow::Result<ControlSocket> {
 async fn converse(stream: tokio::net::UnixStream, handle: PierHandle) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = tokio::io::BufReader::new(read.take(limits::CONTROL_BYTES)).lines();
-    while let Some(line) = lines.next_line().await? {
+    while let Some(line) = timeout(limits::CONTROL_PATIENCE, lines.next_line()).await?? {
         let answer = match serde_json::from_str(&line) {
-            Ok(Request::Status) => match handle.status().await {
+            Ok(Request::Status) => match timeout(limits::CONTROL_PATIENCE, handle.status()).await? {
                 Some(status) => Answer::Status(Box::new(status)),
                 None => Answer::Error("the pier is leaving".to_owned()),
             },
             Ok(Request::Save) => {
-                handle.save().await;
+                timeout(limits::CONTROL_PATIENCE, handle.save()).await?;
                 Answer::Done
             }
-            Ok(Request::Roll { keep }) => match handle.roll(keep).await {
-                Ok(event) => Answer::Rolled(event.0),
-                Err(error) => Answer::Error(error),
-            },
+            Ok(Request::Roll { keep }) => {
+                match timeout(limits::CONTROL_ROLL_PATIENCE, handle.roll(keep)).await? {
+                    Ok(event) => Answer::Rolled(event.0),
+                    Err(error) => Answer::Error(error),
+                }
+            }
             Err(error) => Answer::Error(format!("not a request: {error}")),
         };
         let mut text = serde_json::to_vec(&answer)?;
         text.push(b'\n');
-        write.write_all(&text).await?;
+        timeout(limits::CONTROL_PATIENCE, write.write_all(&text)).await??;
     }
     Ok(())
 }
@@ -159,7 +173,7 @@ fn ask(pier: &Path, request: &Request) -> anyhow::Result<Answer> {
         )
     };
     let mut stream = unix_socket::connect(&path).with_context(nobody)?;
-    stream.set_read_timeout(Some(limits::CONTROL_PATIENCE))?;
+    stream.set_read_timeout(Some(request.patience()))?;
     let mut text = serde_json::to_vec(request)?;
     text.push(b'\n');
     stream.write_all(&text).with_context(nobody)?;

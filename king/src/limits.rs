@@ -157,8 +157,10 @@ pub const RUNTIME_THREADS: usize = 1;
 pub const SNAP_TIME: Duration = Duration::from_secs(120);
 /// Operators' connections served at once.
 pub const CONTROL_CONNECTIONS: usize = 16;
-/// How long one of them may last.
+/// How long one of them may take to ask, and to be answered, except for a roll.
 pub const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a roll may take: the serf writes its whole image first, which may have gigabytes.
+pub const CONTROL_ROLL_PATIENCE: Duration = Duration::from_secs(1800);
 /// What one of them may send, bytes.
 pub const CONTROL_BYTES: u64 = 64 << 10;
 /// The largest answer, bytes.

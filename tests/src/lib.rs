@@ -6,6 +6,7 @@
 
 mod build;
 mod load;
+pub mod nemesis;
 mod oracle;
 mod process;
 

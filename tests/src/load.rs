@@ -49,6 +49,22 @@ impl Outcomes {
             .count()
     }
 
+    /// The longest time between two acknowledgements.
+    #[must_use]
+    pub fn longest_silence(&self) -> Duration {
+        let mut times: Vec<Instant> = self
+            .0
+            .values()
+            .filter_map(|fate| match fate {
+                Fate::Acknowledged { at, .. } => Some(*at),
+                _ => None,
+            })
+            .collect();
+        times.sort_unstable();
+        let silences = times.windows(2).map(|pair| pair[1].duration_since(pair[0]));
+        silences.max().unwrap_or_default()
+    }
+
     /// When the first event was acknowledged after `instant`.
     #[must_use]
     pub fn first_acknowledged_after(&self, instant: Instant) -> Option<Instant> {

@@ -4,7 +4,10 @@ use nix::sys::signal::Signal;
 use seguro_king::conn_client::{Answer, ConnClient};
 use seguro_tests::{Fate, Logs, Outcomes, PATIENCE, Process, Ship, needs_reference_kernel};
 use serf_ipc::{Noun, cue, n};
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// Ticks of computing after which a serf that has nothing else to do is at its endless event.
 const BUSY_TICKS: u64 = 25;
@@ -272,5 +275,29 @@ fn an_event_at_which_the_serf_hangs_twice_is_dropped() -> anyhow::Result<()> {
         ["Warn", "Interrupt", "Kill", "Warn", "Interrupt", "Kill"]
     );
     ship.settle_and_judge(&outcomes(&answers))?;
+    Ok(())
+}
+
+#[test]
+fn a_roll_waits_for_a_serf_that_is_slow_to_save() -> anyhow::Result<()> {
+    let mut ship = Ship::new(1, &[])?;
+    ship.boot()?;
+    let stopped = ship.serf(0, None)?.stop()?;
+    let pier = ship.pier(0).to_owned();
+    let begun = Instant::now();
+    let roll = std::thread::spawn(move || seguro_king::control_socket::ask_roll(&pier, 2));
+    // As long as any other answer may take, and longer.
+    let slow = seguro_king::limits::CONTROL_PATIENCE + Duration::from_secs(1);
+    ship.cluster.wait(
+        "the time to pass, or an answer that comes too soon",
+        PATIENCE,
+        |_| (begun.elapsed() > slow || roll.is_finished()).then_some(()),
+    )?;
+    assert!(!roll.is_finished(), "nothing can have been saved");
+    drop(stopped);
+    let Ok(rolled) = roll.join() else {
+        anyhow::bail!("the asking thread panicked");
+    };
+    assert!(ship.status(0)?.log.epochs.contains(&rolled?));
     Ok(())
 }

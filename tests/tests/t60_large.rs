@@ -28,6 +28,10 @@ fn data(bytes: usize, seed: u64) -> Noun {
     Noun::from_le_bytes(&data)
 }
 
+/// Three members on one slow and busy machine, where moving so much memory may hold a heartbeat up for longer than the
+/// default timeouts allow: these tests are about large events, not about elections.
+const UNHURRIED: [&str; 4] = ["--heartbeat-ms", "300", "--election-ms", "3000,5000"];
+
 /// The data of the `%large` events in the log, by their place there.
 fn large(logs: &Logs) -> Vec<Noun> {
     let large = logs.events.values().filter(|(_, jam)| jam.len() > MIB);
@@ -49,7 +53,7 @@ fn an_event_of_64_mib_is_committed_and_played_by_all() -> anyhow::Result<()> {
     if !needs_reference_kernel("an_event_of_64_mib_is_committed_and_played_by_all") {
         return Ok(());
     }
-    let mut ship = Ship::new(3, &[])?;
+    let mut ship = Ship::new(3, &UNHURRIED)?;
     let leader = ship.boot()?;
     let load = ship.load(4);
     load.more(50, PATIENCE)?;
@@ -167,7 +171,7 @@ fn a_member_killed_while_it_receives_a_snapshot_gets_it_afterwards() -> anyhow::
     if !needs_reference_kernel("a_member_killed_while_it_receives_a_snapshot_gets_it_afterwards") {
         return Ok(());
     }
-    let mut ship = Ship::new(3, &[])?;
+    let mut ship = Ship::new(3, &UNHURRIED)?;
     let leader = ship.boot()?;
     let away = (leader + 1) % 3;
     let has = ship.status(away)?.log.last_log_index;

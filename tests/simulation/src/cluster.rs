@@ -1,0 +1,384 @@
+//! A cluster on simulated hosts, and its run: founding, faults, healing.
+
+use crate::{
+    dice::Dice,
+    disk::{Disks, Failing},
+    entropy,
+    fact::What,
+    limits::{FAULTS, FOUNDING, FRESH_EVENTS, HEALING, SEGMENTS, TICK},
+    member::{Order, Shared, Slot, live},
+    network::{Surroundings, host},
+    oracles::{Oracles, Violation},
+    schedule::{Fault, Planned, Way, plan},
+};
+use replog::{Role, simulated, simulated::Defect};
+use std::{cell::Cell, rc::Rc, thread, time::Duration};
+
+/// What is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// All that is random follows from it.
+    pub seed: u64,
+    /// How many members; None: 3 or 5, by the seed.
+    pub members: Option<usize>,
+    /// Whether every fact is printed.
+    pub trace: bool,
+    /// A defect that is put in.
+    pub defect: Option<Defect>,
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Members.
+    pub members: usize,
+    /// Faults of the plan.
+    pub faults: usize,
+    /// How often members were started.
+    pub starts: u64,
+    /// Events committed in the end.
+    pub events: u64,
+    /// Facts that the oracles saw.
+    pub facts: u64,
+    /// Simulated time.
+    pub lasted: Duration,
+}
+
+/// Why a run failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// A promise was broken.
+    Broken(Violation),
+    /// The simulation itself could not go on.
+    Unable(String),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Broken(violation) => write!(f, "{violation}"),
+            Failure::Unable(why) => write!(f, "the simulation could not go on: {why}"),
+        }
+    }
+}
+
+/// Runs a seed. Once in a process, if another run of the seed is to be the same.
+///
+/// # Errors
+/// When an oracle finds a promise broken.
+pub fn run(options: Options) -> Result<Tally, Failure> {
+    entropy::seed(options.seed);
+    // A thread of its own: what this one has drawn so far does not matter there.
+    let running = thread::Builder::new()
+        .name("simulation".to_owned())
+        .spawn(move || run_here(options));
+    let unable = |why: &dyn std::fmt::Display| Failure::Unable(why.to_string());
+    running
+        .map_err(|error| unable(&error))?
+        .join()
+        .unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(unable(&format!("a panic: {}", text.unwrap_or_default())))
+        })
+}
+
+fn run_here(options: Options) -> Result<Tally, Failure> {
+    let mut dice = Dice::new(options.seed, 1);
+    let members = options.members.unwrap_or(if dice.once_in(4) { 5 } else { 3 });
+    let planned = plan(members, &mut dice);
+    let unable = |error: std::io::Error| Failure::Unable(error.to_string());
+    let directory = match std::path::Path::new("/dev/shm") {
+        memory if memory.is_dir() => tempfile::tempdir_in(memory),
+        _ => tempfile::tempdir(),
+    }
+    .map_err(unable)?;
+    let disks = Disks::new(members, Dice::new(options.seed, 2));
+    let shared = Rc::new(Shared {
+        directory: directory.path().to_path_buf(),
+        slots: (0..members).map(|_| Slot::default()).collect(),
+        now: Cell::new(0),
+        trace: options.trace,
+        oracles: Oracles::new(members).into(),
+        violation: None.into(),
+        dice: Dice::new(options.seed, 3).into(),
+        facts: Cell::new(0),
+        disks: disks.clone(),
+    });
+    let _world = simulated::enter(Surroundings {
+        disks: disks.clone(),
+        defect: options.defect,
+    });
+    let mut cluster = Cluster::new(options.seed, Rc::clone(&shared), disks);
+    let faults = planned.len();
+    cluster.found()?;
+    cluster.suffer(planned)?;
+    cluster.heal()?;
+    Ok(Tally {
+        members,
+        faults,
+        starts: shared.slots.iter().map(|slot| slot.life.get()).sum(),
+        events: cluster.newest(),
+        facts: shared.facts.get(),
+        lasted: Duration::from_millis(shared.now.get()),
+    })
+}
+
+/// Members on their hosts.
+struct Cluster {
+    hosts: turmoil::Sim<'static>,
+    shared: Rc<Shared>,
+    disks: Disks,
+    /// What each way is like now, `from * members + to`.
+    ways: Vec<Way>,
+    /// Steps after which a member that is away is started; None while it runs.
+    away: Vec<Option<u64>>,
+}
+
+impl Cluster {
+    fn new(seed: u64, shared: Rc<Shared>, disks: Disks) -> Cluster {
+        let members = shared.slots.len();
+        let mut hosts = turmoil::Builder::new()
+            .rng_seed(seed)
+            .tick_duration(TICK)
+            .simulation_duration(Duration::from_secs(100_000))
+            .min_message_latency(Duration::from_millis(0))
+            .max_message_latency(Duration::from_millis(8))
+            .tcp_capacity(SEGMENTS)
+            .enable_random_order()
+            .build();
+        for member in 0..members {
+            let shared = Rc::clone(&shared);
+            hosts.host(host(member), move || live(Rc::clone(&shared), member));
+        }
+        Cluster {
+            hosts,
+            shared,
+            disks,
+            ways: vec![Way::Open; members * members],
+            away: vec![None; members],
+        }
+    }
+
+    fn members(&self) -> usize {
+        self.shared.slots.len()
+    }
+
+    fn newest(&self) -> u64 {
+        self.shared
+            .slots
+            .iter()
+            .map(|slot| slot.committed.get())
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn tell(&self, what: What) {
+        self.shared.tell(None, what);
+    }
+
+    /// One step of everybody's clock.
+    fn step(&mut self) -> Result<(), Failure> {
+        self.hosts
+            .step()
+            .map_err(|error| Failure::Unable(error.to_string()))?;
+        self.shared
+            .now
+            .set(self.shared.now.get() + TICK.as_millis() as u64);
+        for member in 0..self.members() {
+            // A process that has ended is started again by whoever watches over it.
+            if self.shared.slots[member].ended.get() {
+                self.crash(member, 300);
+            }
+            match self.away[member] {
+                Some(0) => {
+                    self.away[member] = None;
+                    self.hosts.bounce(host(member));
+                }
+                Some(left) => self.away[member] = Some(left - 1),
+                None => {}
+            }
+        }
+        match self.shared.violation.borrow_mut().take() {
+            Some(violation) => Err(Failure::Broken(violation)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a member's process away, for so many steps.
+    fn crash(&mut self, member: usize, steps: u64) {
+        if let Some(left) = &mut self.away[member] {
+            *left = (*left).max(steps);
+            return;
+        }
+        self.hosts.crash(host(member));
+        let slot = &self.shared.slots[member];
+        slot.ended.set(false);
+        slot.certain.set(None);
+        slot.role.replace(None);
+        slot.orders.take();
+        self.away[member] = Some(steps);
+        self.shared.tell(Some(member), What::Crashed);
+    }
+
+    /// Waits until all members are voters, and know the same to be committed.
+    fn found(&mut self) -> Result<(), Failure> {
+        let members = self.members();
+        self.until(FOUNDING, "a cluster without faults is whole", |shared| {
+            shared
+                .slots
+                .iter()
+                .all(|slot| slot.voters.get() == members && slot.committed.get() > 0)
+        })
+    }
+
+    fn until(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        reached: impl Fn(&Shared) -> bool,
+    ) -> Result<(), Failure> {
+        let end = self.shared.now.get() + patience.as_millis() as u64;
+        while !reached(&self.shared) {
+            if self.shared.now.get() >= end {
+                let state: Vec<String> = self
+                    .shared
+                    .slots
+                    .iter()
+                    .map(|slot| format!("{:?} committed {}", slot.role.borrow(), slot.committed.get()))
+                    .collect();
+                return Err(Failure::Broken(Violation {
+                    oracle: "liveness",
+                    at: self.shared.now.get(),
+                    text: format!("{what}: not within {patience:?} ({})", state.join("; ")),
+                }));
+            }
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// The phase of faults: only safety is asked for.
+    fn suffer(&mut self, planned: Vec<Planned>) -> Result<(), Failure> {
+        let mut coming = planned.into_iter().peekable();
+        let mut present: Vec<Planned> = Vec::new();
+        for step in 0..(FAULTS.as_millis() / TICK.as_millis()) as u64 {
+            let now = TICK * step as u32;
+            while let Some(begun) = coming.next_if(|planned| planned.from <= now) {
+                self.tell(What::Fault(begun.fault.to_string()));
+                self.begin(&begun);
+                present.push(begun);
+            }
+            let over: Vec<Planned> = present.extract_if(.., |planned| planned.to <= now).collect();
+            for ended in over {
+                self.tell(What::Fault(format!("{} ends", ended.fault)));
+                self.end(&ended.fault, &present);
+            }
+            self.set_ways(&present, step);
+            for planned in &present {
+                if let Fault::Purge(member) = planned.fault
+                    && step % 100 == 0
+                {
+                    self.order(member, Order::Purge);
+                }
+            }
+            self.step()?;
+        }
+        for planned in std::mem::take(&mut present) {
+            self.end(&planned.fault, &[]);
+        }
+        self.set_ways(&[], 0);
+        self.tell(What::Fault("all is healed".to_owned()));
+        Ok(())
+    }
+
+    fn order(&self, member: usize, order: Order) {
+        self.shared.slots[member].orders.borrow_mut().push(order);
+    }
+
+    fn begin(&mut self, planned: &Planned) {
+        let steps = (planned.to - planned.from).as_millis() as u64;
+        match planned.fault {
+            Fault::Crash(member) => self.crash(member, steps),
+            Fault::CrashAll => (0..self.members()).for_each(|member| self.crash(member, steps)),
+            Fault::SlowLink(one, other, latency) => {
+                self.hosts
+                    .set_link_max_message_latency(host(one), host(other), latency);
+            }
+            Fault::SlowDisk(member, slow) => self.disks.slow(member, slow),
+            Fault::Disk(member, failing) => self.disks.fail(member, Some(failing)),
+            Fault::Transfer(member) => self.order(member, Order::Transfer),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, fault: &Fault, present: &[Planned]) {
+        let again = |same: &dyn Fn(&Fault) -> bool| present.iter().any(|planned| same(&planned.fault));
+        match *fault {
+            Fault::SlowLink(one, other, _) => {
+                self.hosts
+                    .set_link_max_message_latency(host(one), host(other), Duration::from_millis(8));
+            }
+            Fault::SlowDisk(member, _)
+                if !again(&|fault| matches!(fault, Fault::SlowDisk(other, _) if *other == member)) =>
+            {
+                self.disks.slow(member, Duration::ZERO);
+            }
+            Fault::Disk(member, _)
+                if !again(&|fault| matches!(fault, Fault::Disk(other, _) if *other == member)) =>
+            {
+                self.disks.fail(member, None::<Failing>);
+            }
+            _ => {}
+        }
+    }
+
+    /// Opens and closes the ways between members.
+    fn set_ways(&mut self, present: &[Planned], step: u64) {
+        let members = self.members();
+        for from in 0..members {
+            for to in (0..members).filter(|to| *to != from) {
+                let ways: Vec<Way> = present
+                    .iter()
+                    .map(|planned| planned.fault.way(from, to, step))
+                    .collect();
+                let way = if ways.contains(&Way::Closed) {
+                    Way::Closed
+                } else if ways.contains(&Way::Held) {
+                    Way::Held
+                } else {
+                    Way::Open
+                };
+                let was = std::mem::replace(&mut self.ways[from * members + to], way);
+                if was == way {
+                    continue;
+                }
+                let (a, b) = (host(from), host(to));
+                // What stood still goes on, or is delivered before the way is closed.
+                if was == Way::Held {
+                    self.hosts.release(a, b);
+                }
+                match way {
+                    Way::Open => self.hosts.repair_oneway(a, b),
+                    Way::Closed => self.hosts.partition_oneway(a, b),
+                    // Both ways at once, as all faults that hold do.
+                    Way::Held => self.hosts.hold(a, b),
+                }
+            }
+        }
+    }
+
+    /// All is well again: everybody must agree, and go on.
+    fn heal(&mut self) -> Result<(), Failure> {
+        let goal = self.newest() + FRESH_EVENTS;
+        self.until(HEALING, "all members commit again after the healing", |shared| {
+            let committed: Vec<u64> = shared.slots.iter().map(|slot| slot.committed.get()).collect();
+            let leaders = shared
+                .slots
+                .iter()
+                .filter(|slot| matches!(*slot.role.borrow(), Some(Role::Leader { .. })))
+                .count();
+            leaders == 1 && committed.iter().all(|events| *events >= goal)
+        })
+    }
+}

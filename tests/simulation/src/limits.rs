@@ -1,0 +1,34 @@
+//! The simulation's times and sizes, with their reasons. Times are simulated ones.
+
+use std::time::Duration;
+
+/// A step of the simulation: tokio's clock ticks no finer.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// A cluster without faults is whole after this.
+pub(crate) const FOUNDING: Duration = Duration::from_secs(20);
+
+/// How long faults come.
+pub(crate) const FAULTS: Duration = Duration::from_secs(15);
+
+/// After the last fault a cluster agrees and commits again within this: connections that hang are noticed after 5 s, and dialed
+/// again with pauses.
+pub(crate) const HEALING: Duration = Duration::from_secs(45);
+
+/// Events that must be committed after the healing.
+pub(crate) const FRESH_EVENTS: u64 = 50;
+
+/// Events that one office has proposed and not seen committed: enough for several batches to be under way.
+pub(crate) const WINDOW: u64 = 48;
+
+/// How often a member's status is looked at, in steps.
+pub(crate) const STATUS_EVERY: u64 = 10;
+
+/// Address space of a simulated member's event log, bytes.
+pub(crate) const MAP_BYTES: usize = 1 << 30;
+
+/// Segments that a connection holds: a sender waits beyond.
+pub(crate) const SEGMENTS: usize = 4096;
+
+/// The members' port.
+pub(crate) const PORT: u16 = 7000;

@@ -1,0 +1,164 @@
+//! Runs seeds: one in this process, or many in processes of their own, with a tally.
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use replog::simulated::Defect;
+use seguro_simulation::{Options, run};
+use std::{
+    ops::Range,
+    process::{Command, ExitCode},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+/// Runs clusters of the replicated log in a deterministic simulation.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The seed to run.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Many seeds, FROM..TO, each in a process of its own.
+    #[arg(long, value_parser = range, conflicts_with = "seed")]
+    seeds: Option<Range<u64>>,
+    /// Prints every state change, a line each.
+    #[arg(long)]
+    trace: bool,
+    /// How many members; 3 or 5 by the seed where it is not given.
+    #[arg(long)]
+    members: Option<usize>,
+    /// Puts a defect in: vote-not-synced, truncated-too-far, purged-too-early or batches-reordered.
+    #[arg(long, value_parser = defect)]
+    defect: Option<Defect>,
+    /// How many seeds at a time.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+}
+
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let (from, to) = text.split_once("..").ok_or("say FROM..TO")?;
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text}: {error}"));
+    Ok(number(from)?..number(to)?)
+}
+
+fn defect(text: &str) -> Result<Defect, String> {
+    match text {
+        "vote-not-synced" => Ok(Defect::VoteNotSynced),
+        "truncated-too-far" => Ok(Defect::TruncatedTooFar),
+        "purged-too-early" => Ok(Defect::PurgedTooEarly),
+        "batches-reordered" => Ok(Defect::BatchesReordered),
+        _ => Err("there is no such defect".to_owned()),
+    }
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    if let Some(log) = std::env::var_os("RUST_LOG") {
+        tracing_subscriber::fmt()
+            .with_env_filter(log.to_string_lossy().as_ref())
+            .without_time()
+            .with_ansi(false)
+            .init();
+    }
+    match arguments.seeds.clone() {
+        Some(seeds) => many(seeds, &arguments),
+        None => Ok(one(&arguments)),
+    }
+}
+
+fn one(arguments: &Arguments) -> ExitCode {
+    let seed = arguments.seed;
+    let options = Options {
+        seed,
+        members: arguments.members,
+        trace: arguments.trace,
+        defect: arguments.defect,
+    };
+    match run(options) {
+        Ok(tally) => {
+            println!(
+                "seed {seed}: {} members, {} faults, {} starts, {} events, {} facts in {} simulated ms: all promises kept",
+                tally.members,
+                tally.faults,
+                tally.starts,
+                tally.events,
+                tally.facts,
+                tally.lasted.as_millis()
+            );
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            println!("seed {seed}: {failure}");
+            let rest: String = std::env::args()
+                .skip(1)
+                .filter(|argument| argument != "--trace")
+                .map(|argument| format!(" {argument}"))
+                .collect();
+            println!("to see it again: cargo run -p seguro-simulation --{rest} --trace");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs each seed in a process of its own: a seed's run is the same only in a fresh one.
+fn many(seeds: Range<u64>, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let begun = Instant::now();
+    let next = AtomicU64::new(seeds.start);
+    let failed = Mutex::new(Vec::new());
+    let work = || -> anyhow::Result<()> {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return Ok(());
+            }
+            let mut command = Command::new(&program);
+            command.arg("--seed").arg(seed.to_string());
+            if let Some(members) = arguments.members {
+                command.arg("--members").arg(members.to_string());
+            }
+            if let Some(defect) = arguments.defect {
+                command.arg("--defect").arg(name(defect));
+            }
+            let output = command.output().context("cannot start a run")?;
+            print!("{}", String::from_utf8_lossy(&output.stdout));
+            if !output.status.success() {
+                print!("{}", String::from_utf8_lossy(&output.stderr));
+                failed.lock().unwrap_or_else(PoisonError::into_inner).push(seed);
+            }
+        }
+    };
+    let ended: Vec<anyhow::Result<()>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..arguments.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|_| bail!("a worker has panicked")))
+            .collect()
+    });
+    ended.into_iter().collect::<anyhow::Result<()>>()?;
+    let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.sort_unstable();
+    println!(
+        "{} seeds in {} s: {} failed {failed:?}",
+        seeds.end.saturating_sub(seeds.start),
+        begun.elapsed().as_secs(),
+        failed.len()
+    );
+    Ok(if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn name(defect: Defect) -> &'static str {
+    match defect {
+        Defect::VoteNotSynced => "vote-not-synced",
+        Defect::TruncatedTooFar => "truncated-too-far",
+        Defect::PurgedTooEarly => "purged-too-early",
+        Defect::BatchesReordered => "batches-reordered",
+    }
+}

@@ -1,0 +1,285 @@
+//! A member's life on its simulated host: it is opened, watched at every step, and proposes events while it leads.
+
+use crate::{
+    dice::Dice,
+    disk::Disks,
+    fact::{Fact, Seen, What},
+    limits::{MAP_BYTES, STATUS_EVERY, TICK, WINDOW},
+    network::address,
+    oracles::{Oracles, Violation},
+};
+use bytes::Bytes;
+use replog::{Batch, Config, Event, Replog, Role, ShipIdentity, Start, Term};
+use seguro_event::{EventNumber, Mug};
+use std::{
+    cell::{Cell, RefCell},
+    future::pending,
+    path::PathBuf,
+    time::Duration,
+};
+use tokio::time::sleep;
+
+const SHIP: ShipIdentity = ShipIdentity {
+    who: 0xfe,
+    fake: true,
+    life: 3,
+};
+
+/// Something that a member is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Purge,
+    Transfer,
+}
+
+/// What a member shares with the one who runs the cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    pub(crate) life: Cell<u64>,
+    pub(crate) orders: RefCell<Vec<Order>>,
+    /// Its process has ended by itself, and is to be taken away.
+    pub(crate) ended: Cell<bool>,
+    /// The term of the office that is certain at this step.
+    pub(crate) certain: Cell<Option<Term>>,
+    pub(crate) committed: Cell<u64>,
+    pub(crate) role: RefCell<Option<Role>>,
+    pub(crate) voters: Cell<usize>,
+}
+
+/// What all members and the one who runs them share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) directory: PathBuf,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) now: Cell<u64>,
+    pub(crate) trace: bool,
+    pub(crate) oracles: RefCell<Oracles>,
+    pub(crate) violation: RefCell<Option<Violation>>,
+    pub(crate) dice: RefCell<Dice>,
+    pub(crate) facts: Cell<u64>,
+    pub(crate) disks: Disks,
+}
+
+impl Shared {
+    /// A fact: printed, judged.
+    pub(crate) fn tell(&self, member: Option<usize>, what: What) {
+        let life = member.map_or(0, |member| self.slots[member].life.get());
+        let fact = Fact {
+            at: self.now.get(),
+            member,
+            life,
+            what,
+        };
+        self.facts.set(self.facts.get() + 1);
+        if self.trace {
+            println!("{fact}");
+        }
+        if let Err(violation) = self.oracles.borrow_mut().see(&fact) {
+            self.violation.borrow_mut().get_or_insert(violation);
+        }
+    }
+
+    fn config(&self, member: usize) -> Config {
+        let pier = self.directory.join(format!("m{member}"));
+        let start = if pier.join(".urb/raft/identity").exists() {
+            Start::Resume
+        } else if member == 0 {
+            Start::Found { genesis: SHIP }
+        } else {
+            Start::Join
+        };
+        Config {
+            pier,
+            machines: (0..self.slots.len()).map(address).collect(),
+            own_address: Some(address(member)),
+            start,
+            heartbeat: replog::DEFAULT_HEARTBEAT,
+            election_timeout_min: replog::DEFAULT_ELECTION_TIMEOUT_MIN,
+            election_timeout_max: replog::DEFAULT_ELECTION_TIMEOUT_MAX,
+            vere_version: "3.5".to_owned(),
+            event_log_map_bytes: MAP_BYTES,
+            insecure_peers: true,
+        }
+    }
+}
+
+/// A member's process.
+pub(crate) async fn live(shared: std::rc::Rc<Shared>, member: usize) -> turmoil::Result {
+    let slot = &shared.slots[member];
+    slot.life.set(slot.life.get() + 1);
+    shared.tell(Some(member), What::Started);
+    match Replog::open(shared.config(member)).await {
+        Ok(replog) => {
+            shared.tell(Some(member), What::Opened);
+            futures::future::join(watch(&shared, member, &replog), serve(&shared, member, &replog)).await;
+        }
+        Err(error) => {
+            if shared.disks.has_failed(member) {
+                shared.tell(Some(member), What::DiskFailed);
+            }
+            shared.tell(Some(member), What::Refused(plain(&shared, &error.to_string())));
+            slot.ended.set(true);
+            pending::<()>().await;
+        }
+    }
+    Ok(())
+}
+
+/// A text without this run's directory, so that two runs print the same.
+fn plain(shared: &Shared, text: &str) -> String {
+    text.replace(&shared.directory.display().to_string(), "")
+}
+
+/// Looks at the member at every step, and does what it is told.
+async fn watch(shared: &Shared, member: usize, replog: &Replog) {
+    let slot = &shared.slots[member];
+    let tell = |what| shared.tell(Some(member), what);
+    let (role, committed, fatal) = (replog.role(), replog.committed(), replog.fatal());
+    let (mut next, mut told, mut skips) = (EventNumber(1), None, 0);
+    for step in 0_u64.. {
+        if shared.disks.has_failed(member) {
+            tell(What::DiskFailed);
+        }
+        if let Some(fatal) = fatal.borrow().clone() {
+            tell(What::Fatal(plain(shared, &fatal.message)));
+            slot.ended.set(true);
+            return pending().await;
+        }
+        let now = role.borrow().clone();
+        let certain = match now {
+            Role::Leader { term, .. } if replog.lease_holds(term) => Some(term),
+            _ => None,
+        };
+        if certain != slot.certain.replace(certain) {
+            tell(What::Certain(certain));
+        }
+        if slot.role.borrow().as_ref() != Some(&now) {
+            slot.role.replace(Some(now.clone()));
+            tell(What::Role(now));
+        }
+        let commit = *committed.borrow();
+        if told != Some(commit) {
+            told = Some(commit);
+            let mut events = Vec::new();
+            while next <= commit.event {
+                match replog.read(next, 256, 1 << 20).await {
+                    Ok(read) if read.is_empty() => break,
+                    Ok(read) => {
+                        next = read.last().map_or(next, |event| event.number.next());
+                        events.extend(read.iter().map(Seen::of));
+                    }
+                    Err(error) => {
+                        tell(What::Unreadable(plain(shared, &error.to_string())));
+                        break;
+                    }
+                }
+            }
+            slot.committed.set(commit.event.0);
+            tell(What::Committed { commit, events });
+        }
+        if skips != replog.skips() {
+            skips = replog.skips();
+            tell(What::Skipped(skips));
+        }
+        if step % STATUS_EVERY == 0 {
+            let status = replog.status();
+            slot.voters
+                .set(status.members.iter().filter(|member| member.voter).count());
+            tell(What::Status(Box::new(status)));
+        }
+        for order in slot.orders.take() {
+            let replog = replog.clone();
+            tokio::task::spawn_local(async move {
+                match order {
+                    Order::Purge => replog.purge_all().await,
+                    Order::Transfer => {
+                        let _ = replog.transfer_leadership(Duration::from_secs(2)).await;
+                    }
+                }
+            });
+        }
+        sleep(TICK).await;
+    }
+}
+
+/// The event that office `term` makes of `number`: no two offices make the same.
+fn event(term: Term, number: u64, size: usize) -> Event {
+    let mut jam = vec![number as u8; size.max(16)];
+    jam[..8].copy_from_slice(&term.0.to_le_bytes());
+    jam[8..16].copy_from_slice(&number.to_le_bytes());
+    Event {
+        number: EventNumber(number),
+        mug: Mug(number as u32 & 0x7fff_ffff),
+        jam: Bytes::from(jam),
+    }
+}
+
+/// Proposes while it leads, and tells its clients what is committed.
+async fn serve(shared: &Shared, member: usize, replog: &Replog) {
+    let tell = |what| shared.tell(Some(member), what);
+    let dice = |range| shared.dice.borrow_mut().of(range);
+    let mut role = replog.role();
+    let committed = replog.committed();
+    loop {
+        let Ok(leads) = role
+            .wait_for(|role| matches!(role, Role::Leader { .. }))
+            .await
+            .map(|role| role.clone())
+        else {
+            return pending().await;
+        };
+        let Role::Leader { term, barrier } = leads else {
+            continue;
+        };
+        tell(What::Office {
+            term,
+            barrier: barrier.0,
+        });
+        let mut waiting: std::collections::VecDeque<Seen> = Default::default();
+        let mut next = barrier.0 + 1;
+        while matches!(*role.borrow(), Role::Leader { term: held, .. } if held == term) {
+            let commit = *committed.borrow();
+            if commit.term == term {
+                let count = waiting
+                    .iter()
+                    .take_while(|seen| seen.number <= commit.event.0)
+                    .count();
+                if count > 0 {
+                    tell(What::Acknowledged {
+                        term,
+                        events: waiting.drain(..count).collect(),
+                    });
+                }
+            }
+            if (waiting.len() as u64) < WINDOW {
+                let count = dice(1..6);
+                let size = if dice(0..100) == 0 {
+                    100_000
+                } else {
+                    dice(16..400) as usize
+                };
+                let events: Vec<Event> = (next..next + count)
+                    .map(|number| event(term, number, size))
+                    .collect();
+                let seen: Vec<Seen> = events.iter().map(Seen::of).collect();
+                let Ok(batch) = Batch::new(events) else {
+                    return pending().await;
+                };
+                if replog.propose(term, batch).await.is_err() {
+                    break;
+                }
+                tell(What::Proposed {
+                    term,
+                    first: next,
+                    last: next + count - 1,
+                });
+                next += count;
+                waiting.extend(seen);
+            }
+            let pause = dice(0..12);
+            sleep(TICK * pause as u32 + Duration::from_micros(200)).await;
+        }
+        // The role may still say what it said: something else ended the office.
+        sleep(TICK).await;
+    }
+}

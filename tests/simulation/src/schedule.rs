@@ -1,0 +1,163 @@
+//! What goes wrong in a run, and when: from the seed alone.
+
+use crate::{
+    dice::Dice,
+    disk::Failing,
+    limits::{FAULTS, TICK},
+};
+use std::{fmt, time::Duration};
+
+/// Something that goes wrong for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A member's process is gone.
+    Crash(usize),
+    /// All members' processes are gone.
+    CrashAll,
+    /// No traffic between two members.
+    Cut(usize, usize),
+    /// Nothing gets from the first to the second.
+    OneWay(usize, usize),
+    /// A member hears nobody and is heard by nobody.
+    Isolate(usize),
+    /// A member is heard by nobody, and hears all.
+    Mute(usize),
+    /// Two halves that only this member can talk to.
+    Bridge(usize),
+    /// The traffic between two members is cut and restored over and over.
+    Flap(usize, usize),
+    /// The traffic between two members stands still, and goes on later: nothing of it is lost.
+    Hold(usize, usize),
+    /// A member's traffic with all others stands still, as if its process were stopped.
+    HoldAll(usize),
+    /// Messages between two members take long.
+    SlowLink(usize, usize, Duration),
+    /// A member's disk takes long.
+    SlowDisk(usize, Duration),
+    /// A member's disk fails.
+    Disk(usize, Failing),
+    /// A member's Raft log is purged as far as it may be, all the time: who is behind needs a snapshot.
+    Purge(usize),
+    /// A member hands over its office, if it has one.
+    Transfer(usize),
+}
+
+/// A fault, and when.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// From here, since the phase's beginning.
+    pub from: Duration,
+    /// Until here.
+    pub to: Duration,
+    /// What.
+    pub fault: Fault,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// Whether messages get from one member to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// They do.
+    #[default]
+    Open,
+    /// They stand still.
+    Held,
+    /// They are lost.
+    Closed,
+}
+
+impl Fault {
+    /// What it makes of the way from `from` to `to`, at so many steps after its beginning.
+    #[must_use]
+    pub fn way(&self, from: usize, to: usize, step: u64) -> Way {
+        let between = |one: usize, other: usize| (from, to) == (one, other) || (from, to) == (other, one);
+        let closed = match *self {
+            Fault::Cut(one, other) => between(one, other),
+            Fault::OneWay(one, other) => (from, to) == (one, other),
+            Fault::Isolate(member) => from == member || to == member,
+            Fault::Mute(member) => from == member,
+            Fault::Bridge(middle) => from != middle && to != middle && (from < middle) != (to < middle),
+            Fault::Flap(one, other) => between(one, other) && (step / 150).is_multiple_of(2),
+            Fault::Hold(one, other) if between(one, other) => return Way::Held,
+            Fault::HoldAll(member) if from == member || to == member => return Way::Held,
+            _ => false,
+        };
+        if closed { Way::Closed } else { Way::Open }
+    }
+}
+
+/// What goes wrong in a cluster of `members`.
+#[must_use]
+pub fn plan(members: usize, dice: &mut Dice) -> Vec<Planned> {
+    let mut planned = Vec::new();
+    let mut from = Duration::ZERO;
+    // Some runs are busier than others.
+    let pause = dice.of(100..1_500);
+    loop {
+        from += TICK * dice.of(20..2 * pause) as u32;
+        if from >= FAULTS {
+            return planned;
+        }
+        let member = dice.of(0..members as u64) as usize;
+        let (one, other) = dice.pair(members);
+        let mut lasts = TICK * dice.of(50..3_000) as u32;
+        let fault = match dice.of(0..24) {
+            0..4 => Fault::Crash(member),
+            4 => {
+                lasts = lasts.min(TICK * 800);
+                Fault::CrashAll
+            }
+            5..7 => Fault::Cut(one, other),
+            7..9 => Fault::OneWay(one, other),
+            9..12 => Fault::Isolate(member),
+            12 => Fault::Mute(member),
+            13 => Fault::Bridge(member),
+            14 => Fault::Flap(one, other),
+            15 => Fault::Hold(one, other),
+            16 => Fault::HoldAll(member),
+            17 => Fault::SlowLink(one, other, TICK * dice.of(20..400) as u32),
+            18..20 => Fault::SlowDisk(member, TICK * dice.of(20..500) as u32),
+            20 => Fault::Disk(
+                member,
+                [Failing::Write, Failing::Sync, Failing::Full][dice.of(0..3) as usize],
+            ),
+            21..23 => Fault::Purge(member),
+            _ => Fault::Transfer(member),
+        };
+        let to = (from + lasts).min(FAULTS);
+        planned.push(Planned { from, to, fault });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bridge_parts_all_but_the_one_in_the_middle() {
+        let bridge = Fault::Bridge(1);
+        assert_eq!(bridge.way(0, 2, 0), Way::Closed);
+        assert_eq!(bridge.way(2, 0, 0), Way::Closed);
+        assert_eq!(bridge.way(0, 1, 0), Way::Open);
+        assert_eq!(bridge.way(1, 2, 0), Way::Open);
+    }
+
+    #[test]
+    fn one_way_leaves_the_other_open() {
+        let fault = Fault::OneWay(0, 1);
+        assert_eq!((fault.way(0, 1, 0), fault.way(1, 0, 0)), (Way::Closed, Way::Open));
+    }
+
+    #[test]
+    fn a_seed_is_a_plan_and_ends_in_time() {
+        let plan_of = |seed| plan(3, &mut Dice::new(seed, 1));
+        assert_eq!(format!("{:?}", plan_of(7)), format!("{:?}", plan_of(7)));
+        assert_ne!(format!("{:?}", plan_of(7)), format!("{:?}", plan_of(8)));
+        assert!(plan_of(7).iter().all(|planned| planned.to <= FAULTS));
+    }
+}

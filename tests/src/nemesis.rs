@@ -1,0 +1,228 @@
+//! What breaks a running ship: one trouble after the other, drawn from a seed, over real processes under load.
+
+use crate::{Load, PATIENCE, Ship};
+use anyhow::Context;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// How long members are given between two troubles, at the most.
+const LULL: Duration = Duration::from_millis(1500);
+/// How long a member stays away, at the most.
+const AWAY: Duration = Duration::from_millis(2500);
+/// How long a member that came back may take until it follows or leads.
+const BACK: Duration = PATIENCE;
+/// Events on their way at a time.
+const WINDOW: usize = 16;
+
+/// A trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// SIGKILL of the member that leads; it is started again.
+    KillLeader,
+    /// SIGKILL of another.
+    KillFollower,
+    /// SIGKILL of all at once.
+    KillAll,
+    /// SIGSTOP of the leader past its lease, then SIGCONT.
+    StopLeader,
+    /// SIGSTOP of another, then SIGCONT.
+    StopFollower,
+    /// SIGTERM of the leader: office is handed over; it is started again.
+    Restart,
+    /// SIGKILL of the leader's serf.
+    KillSerf,
+    /// A follower's serf is stopped for a while.
+    StopSerf,
+    /// A follower's disk is lost: it joins anew.
+    Wipe,
+    /// The leader begins a new epoch, and drops the old ones, while a follower is away: it needs a snapshot.
+    RollWhileAway,
+}
+
+/// All of them.
+pub const TROUBLES: [Trouble; 10] = [
+    Trouble::KillLeader,
+    Trouble::KillFollower,
+    Trouble::KillAll,
+    Trouble::StopLeader,
+    Trouble::StopFollower,
+    Trouble::Restart,
+    Trouble::KillSerf,
+    Trouble::StopSerf,
+    Trouble::Wipe,
+    Trouble::RollWhileAway,
+];
+
+/// Numbers that a seed decides (splitmix64).
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    /// By this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Dice {
+        Dice(seed)
+    }
+
+    /// A number below `below`.
+    pub fn below(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % below.max(1)
+    }
+
+    fn time(&mut self, most: Duration) -> Duration {
+        Duration::from_millis(self.below(u64::try_from(most.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// What a run did and found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// How often each trouble came.
+    pub troubles: BTreeMap<Trouble, usize>,
+    /// Events that were acknowledged.
+    pub acknowledged: usize,
+    /// The last event of the ship's log.
+    pub last_event: u64,
+    /// The longest time without an acknowledgement, milliseconds.
+    pub longest_silence_ms: u128,
+}
+
+/// Breaks a ship of three members for so long, under load, then lets it heal, and holds it to its promises.
+///
+/// # Errors
+/// The first promise that was not kept, or a ship that does not come back.
+pub fn run(seed: u64, lasting: Duration, mut say: impl FnMut(&str)) -> anyhow::Result<Report> {
+    let mut dice = Dice::new(seed);
+    let mut ship = Ship::new(3, &[])?;
+    ship.boot()?;
+    let piers: Vec<PathBuf> = (0..3).map(|index| ship.pier(index).to_owned()).collect();
+    let piers: Vec<_> = piers.iter().map(PathBuf::as_path).collect();
+    let load = Load::start(&piers, WINDOW);
+    let mut report = Report::default();
+    let began = Instant::now();
+    while began.elapsed() < lasting {
+        pause(dice.time(LULL));
+        let trouble = TROUBLES[usize::try_from(dice.below(TROUBLES.len() as u64))?];
+        say(&format!("{:>7.2} s  {trouble:?}", began.elapsed().as_secs_f64()));
+        strike(&mut ship, trouble, &mut dice).with_context(|| format!("{trouble:?}"))?;
+        *report.troubles.entry(trouble).or_default() += 1;
+        // Progress between troubles, or one would hide what another did.
+        load.more(20, PATIENCE)
+            .with_context(|| format!("after {trouble:?}\n{}", ship.cluster.tails()))?;
+    }
+    load.more(100, PATIENCE)?;
+    let outcomes = load.stop();
+    report.acknowledged = outcomes.acknowledged();
+    report.longest_silence_ms = outcomes.longest_silence().as_millis();
+    let logs = ship.settle_and_judge(&outcomes)?;
+    report.last_event = logs.last().0;
+    Ok(report)
+}
+
+/// Time in which nothing is done: the load goes on meanwhile.
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+fn strike(ship: &mut Ship, trouble: Trouble, dice: &mut Dice) -> anyhow::Result<()> {
+    let leader = ship.cluster.wait_live(PATIENCE)?;
+    let follower = (leader + 1 + usize::try_from(dice.below(2))?) % 3;
+    let away = dice.time(AWAY);
+    match trouble {
+        Trouble::KillLeader | Trouble::KillFollower => {
+            let victim = if trouble == Trouble::KillLeader {
+                leader
+            } else {
+                follower
+            };
+            ship.cluster.kill(victim)?;
+            pause(away);
+            ship.cluster.run(victim)?;
+            back(ship, victim)
+        }
+        Trouble::KillAll => {
+            for member in 0..3 {
+                ship.cluster.signal(member, Signal::SIGKILL)?;
+            }
+            for member in 0..3 {
+                ship.cluster.wait_exit(member, PATIENCE)?;
+            }
+            for member in 0..3 {
+                ship.cluster.run(member)?;
+            }
+            (0..3).try_for_each(|member| back(ship, member))
+        }
+        Trouble::StopLeader | Trouble::StopFollower => {
+            let victim = if trouble == Trouble::StopLeader {
+                leader
+            } else {
+                follower
+            };
+            ship.cluster.signal(victim, Signal::SIGSTOP)?;
+            pause(away);
+            ship.cluster.signal(victim, Signal::SIGCONT)?;
+            back(ship, victim)
+        }
+        Trouble::Restart => {
+            let status = ship.cluster.terminate(leader, PATIENCE)?;
+            anyhow::ensure!(
+                status.success(),
+                "a member that was told to leave ended with {status}"
+            );
+            ship.cluster.run(leader)?;
+            back(ship, leader)
+        }
+        Trouble::KillSerf => signal_serf(ship, leader, Signal::SIGKILL),
+        Trouble::StopSerf => {
+            signal_serf(ship, follower, Signal::SIGSTOP)?;
+            pause(away);
+            signal_serf(ship, follower, Signal::SIGCONT)
+        }
+        Trouble::Wipe => {
+            ship.cluster.kill(follower)?;
+            fs::remove_dir_all(ship.pier(follower))?;
+            ship.cluster.run(follower)?;
+            back(ship, follower)
+        }
+        Trouble::RollWhileAway => {
+            ship.cluster.kill(follower)?;
+            // An office that ends meanwhile is no fault of the roll's.
+            let _ = seguro_king::control_socket::ask_roll(ship.pier(leader), 1);
+            pause(away);
+            ship.cluster.run(follower)?;
+            back(ship, follower)
+        }
+    }
+}
+
+/// Waits until a member votes and knows who leads: else the next trouble could take the quorum, which is nobody's promise.
+fn back(ship: &mut Ship, member: usize) -> anyhow::Result<()> {
+    ship.cluster.wait("a member to be back", BACK, |cluster| {
+        let leader = cluster.live_leader()?;
+        let status = cluster.status(member)?;
+        let known = cluster.status(leader)?.log.members;
+        let votes = known.iter().any(|other| other.id == status.log.id && other.voter);
+        let three = known.iter().filter(|other| other.voter).count() == 3 && known.len() == 3;
+        (votes && three && status.log.leader.is_some()).then_some(())
+    })
+}
+
+fn signal_serf(ship: &Ship, member: usize, signal: Signal) -> anyhow::Result<()> {
+    // None: it is being started; that is trouble enough.
+    if let Some(pid) = ship.cluster.status(member).and_then(|status| status.serf.pid) {
+        let _ = kill(Pid::from_raw(i32::try_from(pid)?), signal);
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! A ship under one trouble after the other, drawn from a fixed seed.
+
+use seguro_tests::nemesis;
+use std::time::Duration;
+
+#[test]
+fn it_keeps_its_promises_under_a_nemesis() -> anyhow::Result<()> {
+    let report = nemesis::run(20, Duration::from_secs(25), |line| eprintln!("{line}"))?;
+    assert!(report.troubles.len() >= 3, "several troubles came: {report:?}");
+    assert!(report.acknowledged > 100, "{report:?}");
+    Ok(())
+}
