@@ -139,6 +139,30 @@ fn a_followers_serf_that_hangs_holds_nobody_up() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_member_whose_serf_hangs_lets_another_lead() -> anyhow::Result<()> {
+    let mut ship = Ship::new(3, &["--serf-deadlines-s", "1,60,90"])?;
+    let leader = ship.boot()?;
+    let hanging = (leader + 1) % 3;
+    let load = ship.load(4);
+    load.more(20, PATIENCE)?;
+    let stopped = ship.serf(hanging, None)?.stop()?;
+    load.more(20, PATIENCE)?;
+    ship.cluster.wait("its king to notice", PATIENCE, |cluster| {
+        let said = std::fs::read_to_string(&cluster.members[hanging].stderr).ok()?;
+        said.contains("the serf is silent").then_some(())
+    })?;
+    ship.cluster.kill(leader)?;
+    // The one that hangs could be elected, but could not serve.
+    load.more(20, PATIENCE)?;
+    assert_eq!(ship.cluster.live_leader(), Some((leader + 2) % 3));
+    drop(stopped);
+    ship.cluster.run(leader)?;
+    let outcomes = load.stop();
+    ship.settle_and_judge(&outcomes)?;
+    Ok(())
+}
+
+#[test]
 fn a_computation_without_end_is_interrupted_and_becomes_a_crash() -> anyhow::Result<()> {
     if !needs_reference_kernel("a_computation_without_end_is_interrupted_and_becomes_a_crash") {
         return Ok(());

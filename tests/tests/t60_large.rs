@@ -117,7 +117,7 @@ fn a_frame_larger_than_any_event_is_refused_by_its_header() -> anyhow::Result<()
 }
 
 #[test]
-#[ignore = "takes 6 GB of memory, 2 GB of disk and minutes"]
+#[ignore = "takes 7 GB of memory, 3 GB of disk and four minutes"]
 fn an_event_of_512_mib_is_committed_and_a_larger_one_is_dropped() -> anyhow::Result<()> {
     let mut ship = Ship::new(1, &[])?;
     ship.boot()?;

@@ -336,6 +336,15 @@ impl Serf {
         self.deaths_in_a_row
     }
 
+    /// Whether it is at one thing for so long that this is worth a warning.
+    pub(crate) fn is_slow(&self, now: Instant) -> bool {
+        let at_one_thing = self
+            .running
+            .as_ref()
+            .and_then(|running| running.watchdog.elapsed(now));
+        at_one_thing.is_some_and(|time| time >= self.settings.deadlines.warn)
+    }
+
     /// What runs.
     pub(crate) fn command(&self) -> &SerfCommand {
         &self.settings.command

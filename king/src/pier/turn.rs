@@ -550,11 +550,11 @@ impl Pier {
         }
     }
 
-    /// Whether the serf has so much to catch up, or fails so often, that another member should serve.
+    /// Whether the serf has so much to catch up, fails so often, or hangs, that another member should serve.
     pub(super) fn serf_is_far(&self) -> bool {
         let trails =
             self.serf.is_awake() && self.commit.event.since(self.serf.event()) > limits::LAG_FOR_OFFICE;
-        trails || self.serf.deaths_in_a_row() > 1
+        trails || self.serf.deaths_in_a_row() > 1 || self.serf.is_slow(crate::clock::instant())
     }
 
     /// Lets this member stand for election only while its serf is near, if others can: an office whose serf has to
