@@ -181,7 +181,10 @@ fn a_member_killed_while_it_receives_a_snapshot_gets_it_afterwards() -> anyhow::
     for number in 1..=40 {
         let card = if number <= 10 { "hold" } else { "large" };
         client.send_ovum(number, &wire(), n![card, data(8 * MIB, number)])?;
-        assert_eq!(client.receive()?, (number, Answer::Done));
+        let answer = client.receive();
+        let answer =
+            answer.with_context(|| format!("{:?}\n{}", ship.status(leader), ship.cluster.tails()))?;
+        assert_eq!(answer, (number, Answer::Done));
     }
     drop(client);
     let load = ship.load(4);
