@@ -7,7 +7,7 @@ use crate::{
     fact::What,
     limits::{FAULTS, FOUNDING, FRESH_EVENTS, HEALING, SEGMENTS, TICK},
     member::{Order, Shared, Slot, live},
-    network::{Surroundings, host},
+    network::{Surroundings, Wires, host},
     oracles::{Oracles, Violation},
     schedule::{Fault, Planned, Way, plan},
 };
@@ -105,11 +105,13 @@ fn run_here(options: Options) -> Result<Tally, Failure> {
         facts: Cell::new(0),
         disks: disks.clone(),
     });
+    let wires = Wires::default();
     let _world = simulated::enter(Surroundings {
         disks: disks.clone(),
+        wires: wires.clone(),
         defect: options.defect,
     });
-    let mut cluster = Cluster::new(options.seed, Rc::clone(&shared), disks);
+    let mut cluster = Cluster::new(options.seed, Rc::clone(&shared), disks, wires);
     let faults = planned.len();
     cluster.found()?;
     cluster.suffer(planned)?;
@@ -129,6 +131,7 @@ struct Cluster {
     hosts: turmoil::Sim<'static>,
     shared: Rc<Shared>,
     disks: Disks,
+    wires: Wires,
     /// What each way is like now, `from * members + to`.
     ways: Vec<Way>,
     /// Steps after which a member that is away is started; None while it runs.
@@ -136,7 +139,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn new(seed: u64, shared: Rc<Shared>, disks: Disks) -> Cluster {
+    fn new(seed: u64, shared: Rc<Shared>, disks: Disks, wires: Wires) -> Cluster {
         let members = shared.slots.len();
         let mut hosts = turmoil::Builder::new()
             .rng_seed(seed)
@@ -155,6 +158,7 @@ impl Cluster {
             hosts,
             shared,
             disks,
+            wires,
             ways: vec![Way::Open; members * members],
             away: vec![None; members],
         }
@@ -357,6 +361,9 @@ impl Cluster {
                 // What stood still goes on, or is delivered before the way is closed.
                 if was == Way::Held {
                     self.hosts.release(a, b);
+                }
+                if was == Way::Closed {
+                    self.wires.reset(from, to);
                 }
                 match way {
                     Way::Open => self.hosts.repair_oneway(a, b),
