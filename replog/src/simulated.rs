@@ -44,7 +44,7 @@ pub enum Moment {
 pub enum Defect {
     /// A vote is told before it is on disk, and is not there after a crash.
     VoteNotSynced,
-    /// A truncation takes away some entries more than it was asked to.
+    /// A truncation takes away 64 entries more on disk than it was asked to.
     TruncatedTooFar,
     /// The Raft log is purged up to what is applied, whether or not the event log has it on disk.
     PurgedTooEarly,

@@ -5,7 +5,7 @@ use crate::{
     disk::{Disks, Failing},
     entropy,
     fact::What,
-    limits::{FAULTS, FOUNDING, FRESH_EVENTS, HEALING, SEGMENTS, TICK},
+    limits::{FAULTS, FOUNDING, FRESH_EVENTS, HEALING, PURGE_EVERY, SEGMENTS, TICK},
     member::{Order, Shared, Slot, live},
     network::{Surroundings, Wires, host},
     oracles::{Oracles, Violation},
@@ -280,10 +280,8 @@ impl Cluster {
             }
             self.set_ways(&present, step);
             for planned in &present {
-                if let Fault::Purge(member) = planned.fault
-                    && step % 100 == 0
-                {
-                    self.order(member, Order::Purge);
+                if planned.fault == Fault::Purge && step % PURGE_EVERY == 0 {
+                    (0..self.members()).for_each(|member| self.order(member, Order::Purge));
                 }
             }
             self.step()?;

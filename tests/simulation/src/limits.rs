@@ -21,6 +21,9 @@ pub(crate) const FRESH_EVENTS: u64 = 50;
 /// Events that one office has proposed and not seen committed: enough for several batches to be under way.
 pub(crate) const WINDOW: u64 = 48;
 
+/// How often the logs are purged while that is the fault, in steps: often enough to come between two syncs of an event log.
+pub(crate) const PURGE_EVERY: u64 = 100;
+
 /// How often a member's status is looked at, in steps.
 pub(crate) const STATUS_EVERY: u64 = 10;
 

@@ -33,6 +33,9 @@ struct Arguments {
     /// Puts a defect in: vote-not-synced, truncated-too-far, purged-too-early or batches-reordered.
     #[arg(long, value_parser = defect)]
     defect: Option<Defect>,
+    /// Of many seeds, begins no other after the first that fails.
+    #[arg(long)]
+    stop: bool,
     /// How many seeds at a time.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -112,11 +115,15 @@ fn many(seeds: Range<u64>, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let work = || -> anyhow::Result<()> {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
+            let any = || !failed.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+            if seed >= seeds.end || (arguments.stop && any()) {
                 return Ok(());
             }
             let mut command = Command::new(&program);
-            command.arg("--seed").arg(seed.to_string());
+            command
+                .arg("--seed")
+                .arg(seed.to_string())
+                .env("RUST_BACKTRACE", "0");
             if let Some(members) = arguments.members {
                 command.arg("--members").arg(members.to_string());
             }
@@ -143,7 +150,7 @@ fn many(seeds: Range<u64>, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     failed.sort_unstable();
     println!(
         "{} seeds in {} s: {} failed {failed:?}",
-        seeds.end.saturating_sub(seeds.start),
+        next.into_inner().min(seeds.end).saturating_sub(seeds.start),
         begun.elapsed().as_secs(),
         failed.len()
     );

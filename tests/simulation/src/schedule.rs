@@ -36,8 +36,8 @@ pub enum Fault {
     SlowDisk(usize, Duration),
     /// A member's disk fails.
     Disk(usize, Failing),
-    /// A member's Raft log is purged as far as it may be, all the time: who is behind needs a snapshot.
-    Purge(usize),
+    /// All members' Raft logs are purged as far as they may be, over and over: who is behind needs a snapshot.
+    Purge,
     /// A member hands over its office, if it has one.
     Transfer(usize),
 }
@@ -96,6 +96,13 @@ impl Fault {
 pub fn plan(members: usize, dice: &mut Dice) -> Vec<Planned> {
     let mut planned = Vec::new();
     let mut from = Duration::ZERO;
+    if dice.once_in(3) {
+        planned.push(Planned {
+            from,
+            to: FAULTS,
+            fault: Fault::Purge,
+        });
+    }
     // Some runs are busier than others.
     let pause = dice.of(100..1_500);
     loop {
@@ -126,7 +133,7 @@ pub fn plan(members: usize, dice: &mut Dice) -> Vec<Planned> {
                 member,
                 [Failing::Write, Failing::Sync, Failing::Full][dice.of(0..3) as usize],
             ),
-            21..23 => Fault::Purge(member),
+            21..23 => Fault::Purge,
             _ => Fault::Transfer(member),
         };
         let to = (from + lasts).min(FAULTS);

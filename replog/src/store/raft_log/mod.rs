@@ -360,7 +360,7 @@ impl RaftLogStorage<TypeConfig> for RaftLog {
             state.last = last.max(state.purged);
         }
         let end = if simulated::has(Defect::TruncatedTooFar) {
-            end.saturating_sub(3)
+            end.saturating_sub(64)
         } else {
             end
         };

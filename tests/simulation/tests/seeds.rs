@@ -1,0 +1,68 @@
+//! A fixed set of seeds keeps all promises, a seed is the same run twice, and the oracles find what is put in for them.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::process::{Command, Output};
+
+/// Runs the program: each seed needs a process of its own.
+fn simulation(arguments: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_seguro-simulation"))
+        .args(arguments.split_whitespace())
+        .env_remove("RUST_LOG")
+        .output()
+        .expect("the simulation is started")
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[test]
+fn t10_a_fixed_set_of_seeds_keeps_all_promises() {
+    let output = simulation("--seeds 0..6");
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+#[test]
+fn t20_a_seed_is_the_same_run_byte_for_byte() {
+    let trace = |seed| simulation(&format!("--seed {seed} --trace")).stdout;
+    let (one, again, other) = (trace(3), trace(3), trace(6));
+    assert!(one.len() > 100_000, "a trace of {} bytes", one.len());
+    assert!(one == again, "two runs of a seed differ");
+    assert!(one != other, "another seed is another run");
+}
+
+/// A defect is found by an oracle within these seeds, which stops the run and says how to see it again.
+fn found(defect: &str, seeds: &str) {
+    let output = simulation(&format!("--seeds {seeds} --stop --defect {defect}"));
+    let text = text(&output);
+    assert!(!output.status.success(), "{defect} was not found: {text}");
+    assert!(
+        text.contains("to see it again: cargo run -p seguro-simulation -- --seed"),
+        "{text}"
+    );
+    assert!(!text.contains("the simulation could not go on"), "{text}");
+}
+
+#[test]
+fn t30_a_vote_that_is_not_synced_is_found_within_8_seeds() {
+    found("vote-not-synced", "0..8");
+}
+
+#[test]
+fn t31_a_log_truncated_below_the_commit_is_found_within_8_seeds() {
+    found("truncated-too-far", "0..8");
+}
+
+#[test]
+fn t32_a_purge_before_the_event_log_is_durable_is_found_within_8_seeds() {
+    found("purged-too-early", "0..8");
+}
+
+#[test]
+fn t33_two_batches_in_the_wrong_order_are_found_within_2_seeds() {
+    found("batches-reordered", "0..2");
+}
