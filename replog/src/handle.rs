@@ -31,11 +31,11 @@ use tokio::sync::watch;
 /// How often a leader says that it is there, unless it is set.
 pub const DEFAULT_HEARTBEAT: Duration = Duration::from_millis(100);
 /// The least time, after the lease of a leader that has fallen silent has run out, until another stands for election, unless
-/// it is set. A follower stands after `MAX` (the lease) and a random time between `MIN` and `MAX`: at the least 600 ms, which
-/// is six heartbeats missed in a row, and 670 ms in the mean for the first of two.
-pub const DEFAULT_ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(200);
+/// it is set. A follower stands after `MAX` (the lease) and a random time between `MIN` and `MAX`: at the least 800 ms, which
+/// is eight heartbeats missed in a row, and 870 ms in the mean for the first of two.
+pub const DEFAULT_ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(300);
 /// The lease that followers grant, and the most that they wait after it.
-pub const DEFAULT_ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(400);
+pub const DEFAULT_ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(500);
 /// Address space reserved for the event log, unless it is set: vere's own, 1 TiB.
 pub const DEFAULT_EVENT_LOG_MAP_BYTES: usize = crate::limits::EVENT_LOG_MAP_BYTES;
 

@@ -158,7 +158,8 @@ impl Seat {
     /// See [`OpenError`].
     pub(crate) async fn open(config: Config, detours: Detours) -> Result<Arc<Seat>, OpenError> {
         check(&config)?;
-        let thread = RaftThread::start(config.machines.is_empty()).map_err(|error| store_error(error, EXIT_IO))?;
+        let thread =
+            RaftThread::start(config.machines.is_empty()).map_err(|error| store_error(error, EXIT_IO))?;
         let board = Board::new();
         let opening = thread.run(open(config, detours, Arc::clone(&board))).await;
         let Opening {
