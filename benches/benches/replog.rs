@@ -96,10 +96,7 @@ impl Cluster {
             let config = config(pier.path(), &machines, machines.get(nth).copied(), start);
             members.push(Replog::open(config).await.expect("the member opens"));
         }
-        while members
-            .iter()
-            .any(|m| m.status().members.iter().filter(|m| m.voter).count() < count)
-        {
+        while members.iter().any(|m| m.status().voters() != Some(count)) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Cluster {

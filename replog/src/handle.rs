@@ -460,6 +460,12 @@ impl Replog {
 }
 
 impl Status {
+    /// How many members vote; None while a change of voters is half done, when the old ones must agree as well.
+    #[must_use]
+    pub fn voters(&self) -> Option<usize> {
+        (!self.joint).then(|| self.members.iter().filter(|member| member.voter).count())
+    }
+
     /// The state of a member that has not joined yet.
     fn joining(id: MemberId, role: Role) -> Status {
         Status {

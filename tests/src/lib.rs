@@ -77,11 +77,6 @@ pub fn needs_urbit(test: &str) -> Option<PathBuf> {
     urbit
 }
 
-/// How many members vote, as one of them knows it.
-fn voters(status: &PierStatus) -> usize {
-    status.log.members.iter().filter(|member| member.voter).count()
-}
-
 /// Members in a directory of their own, which goes when this is dropped.
 #[derive(Debug)]
 pub struct Ship {
@@ -130,7 +125,7 @@ impl Ship {
         let members = self.cluster.members.len();
         self.cluster.wait("all members to vote", BOOT, |cluster| {
             let leader = cluster.live_leader()?;
-            (voters(&cluster.status(leader)?) == members).then_some(())
+            (cluster.status(leader)?.log.voters() == Some(members)).then_some(())
         })?;
         Ok(leader)
     }
@@ -149,7 +144,7 @@ impl Ship {
             |cluster| {
                 (0..members).find(|index| {
                     let leads = cluster.status(*index).is_some_and(|status| {
-                        matches!(status.log.role, Role::Leader { .. }) && voters(&status) == members
+                        matches!(status.log.role, Role::Leader { .. }) && status.log.voters() == Some(members)
                     });
                     leads && load::commits_an_event(&cluster.members[*index].pier)
                 })

@@ -212,9 +212,12 @@ fn back(ship: &mut Ship, member: usize) -> anyhow::Result<()> {
     ship.cluster.wait("a member to be back", BACK, |cluster| {
         let leader = cluster.live_leader()?;
         let status = cluster.status(member)?;
-        let known = cluster.status(leader)?.log.members;
-        let votes = known.iter().any(|other| other.id == status.log.id && other.voter);
-        let three = known.iter().filter(|other| other.voter).count() == 3 && known.len() == 3;
+        let known = cluster.status(leader)?.log;
+        let votes = known
+            .members
+            .iter()
+            .any(|other| other.id == status.log.id && other.voter);
+        let three = known.voters() == Some(3) && known.members.len() == 3;
         (votes && three && status.log.leader.is_some()).then_some(())
     })
 }

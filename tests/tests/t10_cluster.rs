@@ -133,8 +133,9 @@ fn a_member_that_lost_its_disk_comes_back_as_another() -> anyhow::Result<()> {
     ship.cluster.run(victim)?;
     let new = ship.cluster.wait("the new member to vote", PATIENCE, |cluster| {
         let own = cluster.status(victim)?.log.id;
-        let members = cluster.status(leader)?.log.members;
-        (members.len() == 3 && members.iter().any(|member| member.id == own && member.voter)).then_some(own)
+        let log = cluster.status(leader)?.log;
+        let settled = log.voters() == Some(3) && log.members.len() == 3;
+        (settled && log.members.iter().any(|member| member.id == own && member.voter)).then_some(own)
     })?;
     assert_ne!(
         Some(new),

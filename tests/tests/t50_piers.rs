@@ -48,8 +48,7 @@ fn agree(cluster: &mut LocalCluster) -> anyhow::Result<u64> {
             .all(|status| {
                 (status.committed, status.computed, &status.serf.mug)
                     == (first.committed, first.committed, &first.serf.mug)
-                    && status.log.members.iter().filter(|member| member.voter).count()
-                        == cluster.members.len()
+                    && status.log.voters() == Some(cluster.members.len())
             })
             .then_some(first.committed)
     })

@@ -123,7 +123,7 @@ pub fn main(args: DemoArgs) -> anyhow::Result<u8> {
     };
     cluster.wait("three voters", SETTLE_PATIENCE, |cluster| {
         let status = cluster.live_leader().and_then(|leader| cluster.status(leader))?;
-        (status.log.members.iter().filter(|member| member.voter).count() == MEMBERS).then_some(())
+        (status.log.voters() == Some(MEMBERS)).then_some(())
     })?;
     match args.run_for {
         None => show(&args, &mut cluster, leader, &interrupted),
