@@ -225,7 +225,14 @@ pub(crate) fn decode(record: Bytes) -> Result<Entry, RecordError> {
     let payload = match kind {
         BLANK if rest.is_empty() => Payload::Blank,
         BLANK => return Err(RecordError::Shape { length }),
-        MEMBERSHIP => Payload::Membership(codec::decode::<Membership>("a membership", &rest)?),
+        MEMBERSHIP => {
+            let membership = codec::decode::<Membership>("a membership", &rest)?;
+            // Maps whose keys are out of order, or come twice, are nobody's record: an entry has one form.
+            if codec::encode(&membership) != rest {
+                return Err(RecordError::Shape { length });
+            }
+            Payload::Membership(membership)
+        }
         GENESIS => {
             let (ship, cluster, baseline) =
                 codec::decode::<(ShipIdentity, ClusterId, EventNumber)>("a genesis", &rest)?;
@@ -325,6 +332,21 @@ mod tests {
             jam: Bytes::from_static(jam),
         });
         Batch::new(events.collect()).unwrap()
+    }
+
+    #[test]
+    fn a_membership_out_of_order_is_no_record() {
+        let peer = crate::raft::config::Peer { address: None };
+        let ids = [crate::types::MemberId(1), crate::types::MemberId(2)];
+        let nodes = std::collections::BTreeMap::from(ids.map(|id| (id, peer)));
+        let membership = Membership::new(vec![ids.into()], nodes).unwrap();
+        let mut bytes = encode(&entry(Payload::Membership(membership)));
+        // The last two things are the nodes, each a number and the byte for no address.
+        let at = bytes.len() - CRC - 18;
+        assert_eq!((bytes[at], bytes[at + 9]), (1, 2));
+        bytes.swap(at, at + 9);
+        seal(&mut bytes);
+        assert!(matches!(decode(bytes.into()), Err(RecordError::Shape { .. })));
     }
 
     #[test]
