@@ -52,8 +52,7 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
     }
 }
 
-/// Addresses on loopback that nobody listens on.
-/// Ports on a loopback address of their own (127.0.0.0/8): a member that is away finds its port free when it comes back, whatever
+/// Ports that nobody listens on, on a loopback address of their own (127.0.0.0/8): a member that is away finds its port free when it comes back, whatever
 /// ports others' connections are given meanwhile.
 pub(crate) fn addresses(count: usize) -> Vec<SocketAddr> {
     static HOSTS: AtomicU8 = AtomicU8::new(1);
