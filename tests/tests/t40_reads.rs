@@ -88,11 +88,9 @@ fn a_quorums_read_waits_for_the_quorum() -> anyhow::Result<()> {
     let Read::Count(before) = answer(&mut client, PATIENCE)? else {
         anyhow::bail!("a leader with a quorum answers\n{}", ship.cluster.tails());
     };
-    assert_eq!(
-        before,
-        ship.status(leader)?.committed,
-        "the kernel counts every event"
-    );
+    // The kernel counts every event; a driver's may have been committed since.
+    let committed = ship.status(leader)?.committed;
+    assert!(0 < before && before <= committed, "{before} of {committed}");
     let stopped = stop(&ship, &[(leader + 1) % 3, (leader + 2) % 3])?;
     // At once: the lease still holds, and must not be enough.
     ask(&mut client, 3)?;
@@ -128,7 +126,14 @@ fn a_leases_read_ends_with_the_lease() -> anyhow::Result<()> {
         id += 1;
         ask(&mut client, id)?;
         match answer(&mut client, SILENCE)? {
-            Read::Count(count) => assert_eq!(count, before, "nothing was committed"),
+            // A driver's event may still have been committed before the others stopped.
+            Read::Count(count) => {
+                let committed = ship.status(leader)?.committed;
+                assert!(
+                    before <= count && count <= committed,
+                    "{before}, {count}, {committed}"
+                );
+            }
             ended => break ended,
         }
         assert!(std::time::Instant::now() < end, "the lease never ends");
