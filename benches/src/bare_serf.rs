@@ -7,13 +7,16 @@ use seguro_king::{
     clock::{self, EventClock},
 };
 use serf_ipc::{
-    ChildEvent, Incoming, Noun, SerfChild, SerfCommand, SerfVersion, Session, Writ, child::probe,
-    limits::PROBE_TIME, session::Reply,
+    ChildEvent, Incoming, Noun, SerfChild, SerfCommand, SerfVersion, Session, Writ,
+    child::{Output, probe},
+    limits::PROBE_TIME,
+    session::Reply,
 };
 use std::{
     fs,
+    io::Read as _,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, channel},
 };
 use tempfile::TempDir;
 
@@ -21,7 +24,8 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct BareSerf {
     child: SerfChild,
-    events: Receiver<ChildEvent>,
+    socket: UnixStream,
+    output: Output,
     session: Session<()>,
     dates: EventClock,
     _pier: TempDir,
@@ -52,15 +56,17 @@ impl BareSerf {
             lite: false,
             replace_filesystem: None,
         })?;
-        let (sender, events) = channel();
         let command = SerfCommand {
             version,
             ..SerfCommand::new(program, pier.path())
         };
-        let child = SerfChild::spawn(&command, move |event| sender.send(event).is_ok())?;
+        // What it prints, and its end, are of no interest: its messages end too.
+        let (child, socket, output) = SerfChild::spawn_with_output(&command, |_| true)?;
+        socket.set_nonblocking(false)?;
         let mut serf = BareSerf {
             child,
-            events,
+            socket,
+            output,
             session: Session::new(),
             dates: EventClock::new(boot.events.last().and_then(clock::date_of)),
             _pier: pier,
@@ -103,15 +109,18 @@ impl BareSerf {
     /// Waits for an answer; None is the serf's first word, that it is up.
     fn hear(&mut self) -> anyhow::Result<Option<Reply>> {
         loop {
-            match self.events.recv()? {
-                ChildEvent::Plea(plea) => match self.session.receive(plea)? {
+            match self.output.next_message() {
+                Some(ChildEvent::Plea(plea)) => match self.session.receive(plea)? {
                     Incoming::Ripe(_) => return Ok(None),
                     Incoming::Reply((), reply) => return Ok(Some(reply)),
                     Incoming::Slog { .. } | Incoming::Flog(_) => {}
                 },
-                ChildEvent::Stderr(_) => {}
-                ChildEvent::Bad(plea) => bail!("the serf says what is no message: {plea}"),
-                ChildEvent::Exited(ending) => bail!("the serf has ended: {ending}"),
+                Some(other) => bail!("the serf says what is no message: {other:?}"),
+                None if self.output.has_ended() => bail!("the serf has ended"),
+                None => {
+                    let count = self.socket.read(self.output.space())?;
+                    self.output.filled(count);
+                }
             }
         }
     }

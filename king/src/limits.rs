@@ -24,7 +24,7 @@ pub const RUN_AHEAD_BYTES: usize = 256 << 20;
 pub const IN_SERF: usize = 32;
 /// The session refuses more, and peeks and work share it.
 const _: () = assert!(IN_SERF <= serf_ipc::limits::MAX_UNANSWERED);
-/// Pleas, and lines of its stderr, that wait for the pier: beyond it the serf waits.
+/// Lines of the serf's stderr that wait for the pier: beyond it the serf waits.
 pub const SERF_EVENTS: usize = 1024;
 /// How long after its death a serf is started again, the first time; doubled each time in a row.
 pub const SERF_RESTART_PAUSE: Duration = Duration::from_millis(50);
@@ -149,8 +149,11 @@ pub const CONN_WRITE_BYTES: usize = 256 << 10;
 pub const CONN_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// conn: how long a client may take to read its last answers when the king hangs up.
 pub const CONN_LINGER: Duration = Duration::from_secs(1);
+/// A serf's message up to this size is taken apart on the pier's own task, which takes a fraction of a millisecond; for a larger one
+/// the other tasks get a thread of their own.
+pub const INLINE_CUE_BYTES: usize = 64 << 10;
 /// Worker threads of the runtime: the pier and the drivers, between which an event then needs no other thread to be woken (one
-/// event after the other takes a tenth less than with two). Raft, the stores, the serf's streams and what blocks have
+/// event after the other takes a tenth less than with two). Raft, the stores, the serf's other streams and what blocks have
 /// threads of their own.
 pub const RUNTIME_THREADS: usize = 1;
 /// How often the serf saves, unless it is set (`spec/ipc.md` section 10).

@@ -9,6 +9,7 @@ mod leaving;
 mod office;
 mod saving;
 mod serf;
+mod serf_events;
 mod status;
 mod turn;
 

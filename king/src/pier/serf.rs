@@ -1,5 +1,6 @@
 //! The pier's hold on its serf: spawn, wake, send, hear, notice a hang, start anew.
 
+use super::serf_events::SerfEvents;
 use crate::{
     driver::{PeekCallback, QuizCallback},
     limits,
@@ -69,15 +70,20 @@ enum Child {
 }
 
 impl Child {
-    fn spawn(settings: &SerfSettings) -> Result<(Child, mpsc::Receiver<ChildEvent>), SpawnError> {
+    fn spawn(settings: &SerfSettings) -> Result<(Child, SerfEvents), SpawnError> {
         let (sender, events) = mpsc::channel(limits::SERF_EVENTS);
-        let pier = &settings.command.pier;
-        if let Some(serf) = simulated::world(|world| world.spawn_serf(pier, sender.clone())) {
-            return Ok((Child::Simulated(serf), events));
+        let command = &settings.command;
+        if let Some(serf) = simulated::world(|world| world.spawn_serf(&command.pier, sender.clone())) {
+            return Ok((Child::Simulated(serf), SerfEvents::new(events)));
         }
-        let child = SerfChild::spawn(&settings.command, move |event| {
-            sender.blocking_send(event).is_ok()
-        })?;
+        let (child, socket, output) =
+            SerfChild::spawn_with_output(command, move |event| sender.blocking_send(event).is_ok())?;
+        let events =
+            SerfEvents::with_output(events, socket, output).map_err(|source| SpawnError::Resources {
+                what: "sockets",
+                program: command.program.clone(),
+                source,
+            })?;
         Ok((Child::Process(child), events))
     }
 
@@ -113,7 +119,7 @@ impl Child {
 
 struct Running {
     child: Child,
-    events: mpsc::Receiver<ChildEvent>,
+    events: SerfEvents,
     session: Session<Asked>,
     watchdog: Watchdog,
     awake: bool,
@@ -160,16 +166,14 @@ impl Serf {
     /// The next thing that the serf says. Never ends while no serf runs.
     pub(crate) async fn hear(&mut self) -> Option<ChildEvent> {
         match &mut self.running {
-            Some(running) => running.events.recv().await,
+            Some(running) => running.events.next().await,
             None => std::future::pending().await,
         }
     }
 
     /// The same, if it is there already.
     pub(crate) fn hear_now(&mut self) -> Option<ChildEvent> {
-        self.running
-            .as_mut()
-            .and_then(|running| running.events.try_recv().ok())
+        self.running.as_mut().and_then(|running| running.events.now())
     }
 
     /// Whether the serf has said where it stands and may be sent writs.
@@ -293,7 +297,7 @@ impl Serf {
             started,
             ..
         } = running;
-        // The reader thread may wait for room in the channel: it is let go before the child is reaped.
+        // A thread of the child's may wait for room in the channel: it is let go before the child is reaped.
         drop(events);
         self.leaving = Some(reap(child));
         let pause = if deliberate {

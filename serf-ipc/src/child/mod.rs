@@ -1,10 +1,10 @@
 //! The serf as a child process: started, fed, listened to, and seen to its end.
 //!
-//! [`SerfChild::spawn`] starts the process and four threads that belong to it:
+//! [`SerfChild::spawn`] starts the process and the threads that belong to it:
 //!
 //! * `serf-write` takes frames from a bounded channel and writes as many at once as are waiting: those that the socket did
 //!   not take at once when they were sent, and those behind them;
-//! * `serf-read` cuts the output into frames and makes each a [`Plea`];
+//! * `serf-read` cuts the output into frames and makes each a [`Plea`], unless the caller does with the [`Output`];
 //! * `serf-stderr` cuts the standard error into lines;
 //! * `serf-wait` waits for the end, reaps the process, lets the others finish and reports last.
 //!
@@ -39,6 +39,7 @@ pub use command::{
 pub use ending::Ending;
 pub use error::{BadPlea, Excerpt, Gone, SpawnError};
 pub use probe::{Probe, ProbeError, probe};
+pub use reader::Output;
 
 use crate::limits::WRITE_QUEUE_FRAMES;
 use crate::protocol::Plea;
@@ -47,6 +48,7 @@ use pipes::Pipes;
 use process::Process;
 use sink::Sink;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use writer::{Order, Waiting};
@@ -88,6 +90,36 @@ impl SerfChild {
         command: &SerfCommand,
         sink: impl FnMut(ChildEvent) -> bool + Send + 'static,
     ) -> Result<SerfChild, SpawnError> {
+        SerfChild::start(command, sink, true)
+    }
+
+    /// The same, but the messages are not for the sink: the caller reads them from the socket, which does not block, by way of the
+    /// [`Output`], and no other thread is woken on their way. Where the socket ends and [`ChildEvent::Exited`] does not come
+    /// soon ([`CLOSED_OUTPUT_TIME`](crate::limits::CLOSED_OUTPUT_TIME)), the child is the caller's to kill.
+    ///
+    /// # Errors
+    /// [`SpawnError`], when the program cannot be started.
+    pub fn spawn_with_output(
+        command: &SerfCommand,
+        sink: impl FnMut(ChildEvent) -> bool + Send + 'static,
+    ) -> Result<(SerfChild, UnixStream, Output), SpawnError> {
+        let child = SerfChild::start(command, sink, false)?;
+        let socket = child.pipes.output.try_clone();
+        let socket = socket.and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+        let socket = socket.map_err(|source| SpawnError::Resources {
+            what: "sockets",
+            program: command.program.clone(),
+            source,
+        })?;
+        let output = Output::new(Arc::clone(&child.process));
+        Ok((child, socket, output))
+    }
+
+    fn start(
+        command: &SerfCommand,
+        sink: impl FnMut(ChildEvent) -> bool + Send + 'static,
+        reads: bool,
+    ) -> Result<SerfChild, SpawnError> {
         command.check()?;
         let (process, pipes) = pipes::start(command)?;
         let (orders, queue) = crossbeam_channel::bounded(WRITE_QUEUE_FRAMES);
@@ -99,7 +131,7 @@ impl SerfChild {
             giving: Mutex::default(),
             sink: Arc::new(Sink::new(sink)),
         };
-        match serf.start_threads(queue) {
+        match serf.start_threads(queue, reads) {
             Ok(()) => Ok(serf),
             Err(source) => {
                 // The thread that would reap was the last to be started: there is none.
@@ -165,10 +197,17 @@ impl SerfChild {
         self.process.pid()
     }
 
-    fn start_threads(&self, queue: Receiver<Order>) -> io::Result<()> {
+    /// With a reader of the messages or without.
+    fn start_threads(&self, queue: Receiver<Order>, reads: bool) -> io::Result<()> {
         let pipes = Arc::clone(&self.pipes);
         let waiting = Arc::clone(&self.waiting);
-        let reader = self.thread("serf-read", &pipes, reader::read_pleas)?;
+        let output = Output::new(Arc::clone(&self.process));
+        let read = move |pipes: &Pipes, sink: &Sink, process: &Process| {
+            reader::read_pleas(pipes, sink, process, output)
+        };
+        let reader = reads
+            .then(|| self.thread("serf-read", &pipes, read))
+            .transpose()?;
         let stderr = self.thread("serf-stderr", &pipes, reader::read_lines)?;
         let writer = self.thread("serf-write", &pipes, move |pipes, _, _| {
             writer::write_frames(&queue, &pipes.input, &waiting)
@@ -180,7 +219,7 @@ impl SerfChild {
             waiting.add();
             // The writer may be waiting for an order. If it has ended there is nobody to take this one.
             let _ = orders.send(Order::Close);
-            for thread in [reader, stderr, writer] {
+            for thread in reader.into_iter().chain([stderr, writer]) {
                 // One that panicked has said so, and had the process killed.
                 let _ = thread.join();
             }

@@ -1,4 +1,4 @@
-//! The threads that listen to a child: to its messages, and to its standard error.
+//! Listening to a child: to its messages, and to its standard error.
 
 use super::error::Excerpt;
 use super::lines::Lines;
@@ -12,24 +12,83 @@ use crate::noun::{FromNoun, cue};
 use crate::protocol::Plea;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+/// A child's messages, for a caller who reads its socket in an event loop of their own ([`SerfChild::spawn_with_output`]): the
+/// bytes read go into [`space`](Self::space), [`filled`](Self::filled) says how many, then
+/// [`next_message`](Self::next_message) gives messages until there is none.
+///
+/// [`SerfChild::spawn_with_output`]: super::SerfChild::spawn_with_output
+#[derive(Debug)]
+pub struct Output {
+    process: Arc<Process>,
+    decoder: Decoder,
+    ended: bool,
+    /// It has said what is no message.
+    is_broken: bool,
+}
+
+impl Output {
+    pub(super) fn new(process: Arc<Process>) -> Output {
+        Output {
+            process,
+            decoder: Decoder::new(SERF_FRAME_BYTES),
+            ended: false,
+            is_broken: false,
+        }
+    }
+
+    /// Room for the next bytes of the socket.
+    pub fn space(&mut self) -> &mut [u8] {
+        self.decoder.space()
+    }
+
+    /// So many bytes were read into the room. None, or an error, is the end.
+    ///
+    /// # Panics
+    /// When `count` is more than the room that was given.
+    pub fn filled(&mut self, count: usize) {
+        self.decoder.filled(count);
+        self.ended |= count == 0;
+    }
+
+    /// The next message, if it has arrived whole. A child that says what is none is killed, and no more messages follow.
+    pub fn next_message(&mut self) -> Option<ChildEvent> {
+        if self.is_broken {
+            return None;
+        }
+        match next_plea(&mut self.decoder) {
+            Ok(plea) => Some(ChildEvent::Plea(plea?)),
+            Err(bad) => {
+                self.is_broken = true;
+                self.process.kill();
+                Some(ChildEvent::Bad(bad))
+            }
+        }
+    }
+
+    /// Bytes that have arrived and are in no message that was given out: how much [`next_message`](Self::next_message) may have to
+    /// take apart.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        self.decoder.buffered()
+    }
+
+    /// Whether nothing more is to be read. A child that lives on after this will never answer again.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended || self.is_broken
+    }
+}
 
 /// Hands over the child's messages until its output ends. The child is killed if it says what is no message, if nobody
 /// wants to hear it, or if it goes on without an output.
-pub(super) fn read_pleas(pipes: &Pipes, sink: &Sink, process: &Process) {
-    let mut decoder = Decoder::new(SERF_FRAME_BYTES);
-    loop {
+pub(super) fn read_pleas(pipes: &Pipes, sink: &Sink, process: &Process, mut output: Output) {
+    while !output.has_ended() {
         // A read error is an end: the other side of a socket is gone.
-        let count = read(&pipes.output, decoder.space()).unwrap_or(0);
-        if count == 0 {
-            break;
-        }
-        decoder.filled(count);
-        loop {
-            let event = match next_plea(&mut decoder) {
-                Ok(Some(plea)) => ChildEvent::Plea(plea),
-                Ok(None) => break,
-                Err(bad) => ChildEvent::Bad(bad),
-            };
+        let count = read(&pipes.output, output.space()).unwrap_or(0);
+        output.filled(count);
+        while let Some(event) = output.next_message() {
             let is_bad = matches!(event, ChildEvent::Bad(_));
             if !sink.deliver(event) || is_bad {
                 process.kill();
