@@ -34,6 +34,8 @@ pub const SERF_RESTART_PAUSE_MAX: Duration = Duration::from_secs(10);
 pub const SERF_DEATHS_IN_A_ROW: u32 = 8;
 /// How often one event may end the serf before it is dropped.
 pub const KILLS_PER_EVENT: u32 = 2;
+/// How often a serf that was killed over a batch to play or an image to write is given twice the time.
+pub const SERF_PATIENCE_DOUBLINGS: u32 = 16;
 /// Events in one `%play` (vere: 500).
 pub const PLAY_EVENTS: usize = 500;
 /// Bytes of one `%play` (a larger event goes alone).

@@ -16,6 +16,21 @@ pub trait SimulatedSerf: Send {
     fn kill(&mut self);
 }
 
+/// Defects that can be put in, each known to be one that a simulation's oracles must find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// What is proposed is taken for committed.
+    ReleasedBeforeCommit,
+    /// The serf saves whatever it has computed.
+    SavedAheadOfCommit,
+    /// An office gives out what it has, whether or not it is certain that it has not been deposed.
+    StaleLeaderReleases,
+    /// A serf that saw what may not happen goes on when the office is over.
+    RollbackForgotten,
+    /// A peek's answer does not wait for the commit of what it shows.
+    PeekBeforeCommit,
+}
+
 /// The world around the piers of one thread.
 pub trait World {
     /// Starts the serf of the pier in this directory, whose events go to `events`.
@@ -24,6 +39,8 @@ pub trait World {
     fn drivers(&self, context: &dyn Fn(usize) -> DriverContext) -> Vec<Box<dyn Driver>>;
     /// The date (`@da`).
     fn date(&self) -> u128;
+    /// The defect put in, if any.
+    fn defect(&self) -> Option<Defect>;
 }
 
 thread_local! {
@@ -43,4 +60,9 @@ pub fn leave() {
 /// Asks the world around this thread's piers, if they are simulated.
 pub(crate) fn world<T>(ask: impl FnOnce(&dyn World) -> T) -> Option<T> {
     WORLD.with(|slot| slot.borrow().as_deref().map(ask))
+}
+
+/// Whether this defect has been put in.
+pub(crate) fn has(defect: Defect) -> bool {
+    world(|world| world.defect() == Some(defect)).unwrap_or(false)
 }

@@ -47,7 +47,9 @@ pub enum Escalation {
 enum Patience {
     /// A computation for someone who waits: all three deadlines.
     Bounded,
-    /// A batch to play, an image to write, a loom to pack: as long as it takes, with a warning.
+    /// A batch to play, an image to write: this long, with a warning, and no interrupt, which could only lose work.
+    Long(Duration),
+    /// A loom to pack, at an operator's wish: as long as it takes, with a warning.
     Unbounded,
 }
 
@@ -88,8 +90,14 @@ impl Watchdog {
         self.hold(Patience::Bounded, now);
     }
 
-    /// A writ that may take as long as it needs was sent: `%play`, `%save`, `%cram`, `%pack`, `%meld`, `%quiz`. Only
-    /// [`Escalation::Warn`] will come of it, since to interrupt or kill these can only lose work.
+    /// A writ that may take long was sent, `%play` or `%save`: after `patience` it is taken for one that will never end. A
+    /// caller whose serf is killed for it gives the next one more, in case it was only slow.
+    pub fn started_long(&mut self, patience: Duration, now: Instant) {
+        self.hold(Patience::Long(patience), now);
+    }
+
+    /// A writ that may take as long as it needs was sent: `%cram`, `%pack`, `%meld`, `%quiz`. Only [`Escalation::Warn`] will
+    /// come of it.
     pub fn started_unbounded(&mut self, now: Instant) {
         self.hold(Patience::Unbounded, now);
     }
@@ -156,8 +164,14 @@ impl Watchdog {
             kill,
         } = self.deadlines;
         match (self.last, patience) {
+            (None, Patience::Long(patience)) if patience <= warn => {
+                Some((since + patience, Escalation::Kill))
+            }
             (None, _) => Some((since + warn, Escalation::Warn)),
             (_, Patience::Unbounded) => None,
+            (Some((Escalation::Warn, _)), Patience::Long(patience)) => {
+                Some((since + patience, Escalation::Kill))
+            }
             (Some((Escalation::Warn, _)), _) => Some((since + interrupt, Escalation::Interrupt)),
             (Some((Escalation::Interrupt, asked)), _) => Some((asked + (kill - interrupt), Escalation::Kill)),
             (Some((Escalation::Kill, _)), _) => None,
@@ -251,6 +265,21 @@ mod tests {
         dog.answered(at(1000));
         assert_eq!(dog.next_deadline(), Some(at(1010)));
         assert!(dog.may_interrupt());
+    }
+
+    #[test]
+    fn what_may_take_long_is_killed_at_last_and_never_interrupted() {
+        let (mut dog, at) = watchdog();
+        dog.started_long(Duration::from_secs(600), at(0));
+        assert_eq!(dog.check(at(10)), Some(Escalation::Warn));
+        assert!(!dog.may_interrupt());
+        assert_eq!(dog.check(at(599)), None);
+        assert_eq!(dog.next_deadline(), Some(at(600)));
+        assert_eq!(dog.check(at(600)), Some(Escalation::Kill));
+        assert_eq!(dog.check(at(9000)), None);
+        dog.clear();
+        dog.started_long(Duration::from_secs(3), at(0));
+        assert_eq!(dog.check(at(3)), Some(Escalation::Kill));
     }
 
     #[test]

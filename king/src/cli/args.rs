@@ -148,7 +148,8 @@ pub struct MemberArgs {
         default_value_t = 50_000
     )]
     pub keep_cache: u32,
-    /// Seconds of one computation after which the king warns, interrupts, and kills the serf.
+    /// Seconds of one computation after which the king warns, interrupts, and kills the serf. One that plays or saves is not
+    /// interrupted, and gets twice as long after each kill.
     #[arg(
         long,
         value_name = "WARN,INTERRUPT,KILL",

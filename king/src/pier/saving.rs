@@ -2,6 +2,7 @@
 //! nothing in flight. So a snapshot never runs ahead of the log.
 
 use super::{Pending, Pier, serf::Asked};
+use crate::simulated::{self, Defect};
 use replog::{ReadError, RollError};
 use seguro_event::EventNumber;
 use serf_ipc::Writ;
@@ -101,6 +102,13 @@ impl Pier {
             return;
         }
         let event = self.serf.event();
+        if simulated::has(Defect::SavedAheadOfCommit) {
+            self.saving.wanted = false;
+            self.saving.writing = Some(event);
+            // A session that refuses has nothing to be saved.
+            let _ = self.serf.send(Writ::Save(event), Asked::Save(event), now);
+            return;
+        }
         self.saving.wanted = false;
         if event == EventNumber::ZERO {
             return;
@@ -120,6 +128,7 @@ impl Pier {
             return false;
         }
         match &self.office {
+            Some(_) if simulated::has(Defect::SavedAheadOfCommit) => true,
             Some(office) => {
                 office.pipeline.may_save() == Some(self.serf.event()) && !self.catch_up.feed_again
             }

@@ -59,6 +59,8 @@ pub(crate) struct Serf {
     /// When a serf that died may be started again.
     retry_at: Option<Instant>,
     deaths_in_a_row: u32,
+    /// How often in a row it was killed over something that may take long: the next one is given more time.
+    kills_in_a_row: u32,
     /// The last serf's process, until it is reaped: it may still be writing its files.
     leaving: Option<oneshot::Receiver<()>>,
 }
@@ -133,6 +135,7 @@ impl Serf {
             running: None,
             retry_at: Some(crate::clock::instant()),
             deaths_in_a_row: 0,
+            kills_in_a_row: 0,
             leaving: None,
         }
     }
@@ -226,6 +229,7 @@ impl Serf {
             serf_ipc::Incoming::Reply(..) => {
                 running.watchdog.answered(now);
                 self.deaths_in_a_row = 0;
+                self.kills_in_a_row = 0;
             }
             _ => {}
         }
@@ -238,10 +242,19 @@ impl Serf {
         let Some(running) = &mut self.running else {
             return Ok(());
         };
-        let bounded = matches!(writ, Writ::Work { .. } | Writ::Peek { .. });
+        let (bounded, long) = (
+            matches!(writ, Writ::Work { .. } | Writ::Peek { .. }),
+            matches!(writ, Writ::Play { .. } | Writ::Save(_)),
+        );
         let frame = running.session.send(writ, asked)?;
         if bounded {
             running.watchdog.started(now);
+        } else if long {
+            // What the log holds was computed in bounded time, so it is played in bounded time; but this machine may be slower.
+            let doubled = 2u32.saturating_pow(self.kills_in_a_row.min(limits::SERF_PATIENCE_DOUBLINGS));
+            running
+                .watchdog
+                .started_long(self.settings.deadlines.kill.saturating_mul(doubled), now);
         } else {
             running.watchdog.started_unbounded(now);
         }
@@ -256,7 +269,10 @@ impl Serf {
         match escalation {
             Escalation::Warn => {}
             Escalation::Interrupt => running.child.interrupt(),
-            Escalation::Kill => running.child.kill(),
+            Escalation::Kill => {
+                self.kills_in_a_row = self.kills_in_a_row.saturating_add(1);
+                running.child.kill();
+            }
         }
         Some(escalation)
     }

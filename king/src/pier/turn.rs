@@ -13,9 +13,10 @@ use crate::{
     drivers, limits,
     pipeline::Computed,
     settings::ReadMode,
+    simulated::{self, Defect},
 };
 use anyhow::{Context, bail};
-use replog::{Batch, Event, Role};
+use replog::{Batch, Commit, Event, Role};
 use seguro_event::{EventNumber, Mug};
 use serf_ipc::{ChildEvent, Incoming, Noun, Reply, SessionError, WorkReply, Writ, jam};
 use std::{sync::Arc, time::Instant};
@@ -103,6 +104,12 @@ impl Pier {
                     *office = begun;
                     self.boot = None;
                     true
+                } else if simulated::has(Defect::ReleasedBeforeCommit) {
+                    let proposed = office.pipeline.proposed();
+                    office.pipeline.committed_to(Commit {
+                        event: proposed.max(commit.event),
+                        term: office.term,
+                    })
                 } else {
                     office.pipeline.committed_to(commit)
                 };
@@ -135,7 +142,7 @@ impl Pier {
         self.ended_terms = Some(office.term);
         self.confirming = None;
         self.catch_up.feed_again = false;
-        if office.end() {
+        if office.end() && !simulated::has(Defect::RollbackForgotten) {
             tracing::info!("the serf holds events that may not be committed: rolled back");
             self.take_down_serf_at(now);
         }
@@ -254,6 +261,9 @@ impl Pier {
             }
             (Asked::Peek(peek), Reply::Peek(answer)) => {
                 match &mut self.office {
+                    Some(_) if simulated::has(Defect::PeekBeforeCommit) => {
+                        (peek.answer)(answer.map_or_else(PeekAnswer::Bailed, PeekAnswer::Done));
+                    }
                     Some(office) => office.pipeline.peeked(answer, peek),
                     None => (peek.answer)(PeekAnswer::Unavailable),
                 }
@@ -484,7 +494,9 @@ impl Pier {
             let confirmed = office
                 .confirmed
                 .filter(|asked| now.saturating_duration_since(*asked) < limits::CONFIRMATION_LASTS);
-            let certain = self.log.lease_holds(office.term) || confirmed.is_some();
+            let certain = self.log.lease_holds(office.term)
+                || confirmed.is_some()
+                || simulated::has(Defect::StaleLeaderReleases);
             let read_certain = match (self.settings.reads, office.pipeline.front_peek()) {
                 (ReadMode::Quorum, Some(peek)) => office.confirmed.is_some_and(|asked| asked >= peek.since),
                 _ => true,

@@ -99,6 +99,12 @@ impl<T, P> Pipeline<T, P> {
         self.computed
     }
 
+    /// The last event that was handed to the log.
+    #[must_use]
+    pub fn proposed(&self) -> EventNumber {
+        self.proposed
+    }
+
     /// The last event that a quorum has.
     #[must_use]
     pub fn committed(&self) -> EventNumber {

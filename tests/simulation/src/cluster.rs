@@ -6,12 +6,13 @@ use crate::{
     entropy,
     fact::What,
     limits::{FAULTS, FOUNDING, FRESH_EVENTS, HEALING, PURGE_EVERY, SEGMENTS, TICK},
-    member::{Order, Shared, Slot, live},
+    member::{self, Order, Shared, Slot, live},
     network::{Surroundings, Wires, host},
     oracles::{Oracles, Violation},
     schedule::{Fault, Planned, Way, plan},
+    ship::{self, KingOrder, KingWorld},
 };
-use replog::{Role, simulated, simulated::Defect};
+use replog::{Role, ShipIdentity, simulated};
 use std::{cell::Cell, rc::Rc, thread, time::Duration};
 
 /// What is run.
@@ -23,9 +24,27 @@ pub struct Options {
     pub members: Option<usize>,
     /// Whether every fact is printed.
     pub trace: bool,
+    /// Whether whole kings are run, or their logs alone.
+    pub ship: bool,
     /// A defect that is put in.
-    pub defect: Option<Defect>,
+    pub defect: Option<Planted>,
 }
+
+/// A defect of one part or another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// The log's.
+    Log(replog::simulated::Defect),
+    /// The king's.
+    King(seguro_king::simulated::Defect),
+}
+
+/// The ship of a log that has no king.
+const NO_SHIP: ShipIdentity = ShipIdentity {
+    who: 0xfe,
+    fake: true,
+    life: 3,
+};
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,7 +105,7 @@ pub fn run(options: Options) -> Result<Tally, Failure> {
 fn run_here(options: Options) -> Result<Tally, Failure> {
     let mut dice = Dice::new(options.seed, 1);
     let members = options.members.unwrap_or(if dice.once_in(4) { 5 } else { 3 });
-    let planned = plan(members, &mut dice);
+    let planned = plan(members, options.ship, &mut dice);
     let unable = |error: std::io::Error| Failure::Unable(error.to_string());
     let directory = match std::path::Path::new("/dev/shm") {
         memory if memory.is_dir() => tempfile::tempdir_in(memory),
@@ -94,7 +113,17 @@ fn run_here(options: Options) -> Result<Tally, Failure> {
     }
     .map_err(unable)?;
     let disks = Disks::new(members, Dice::new(options.seed, 2));
+    let (genesis, boot) = if options.ship {
+        let (genesis, boot) = ship::boot().map_err(Failure::Unable)?;
+        (genesis, Some(boot))
+    } else {
+        (NO_SHIP, None)
+    };
     let shared = Rc::new(Shared {
+        seed: options.seed,
+        genesis,
+        boot,
+        marks: Cell::new(0),
         directory: directory.path().to_path_buf(),
         slots: (0..members).map(|_| Slot::default()).collect(),
         now: Cell::new(0),
@@ -109,13 +138,24 @@ fn run_here(options: Options) -> Result<Tally, Failure> {
     let _world = simulated::enter(Surroundings {
         disks: disks.clone(),
         wires: wires.clone(),
-        defect: options.defect,
+        defect: match options.defect {
+            Some(Planted::Log(defect)) => Some(defect),
+            _ => None,
+        },
     });
+    member::enter(&shared);
+    seguro_king::simulated::enter(Box::new(KingWorld {
+        defect: match options.defect {
+            Some(Planted::King(defect)) => Some(defect),
+            _ => None,
+        },
+    }));
     let mut cluster = Cluster::new(options.seed, Rc::clone(&shared), disks, wires);
     let faults = planned.len();
     cluster.found()?;
     cluster.suffer(planned)?;
     cluster.heal()?;
+    cluster.judge()?;
     Ok(Tally {
         members,
         faults,
@@ -183,9 +223,14 @@ impl Cluster {
 
     /// One step of everybody's clock.
     fn step(&mut self) -> Result<(), Failure> {
-        self.hosts
-            .step()
-            .map_err(|error| Failure::Unable(error.to_string()))?;
+        // A member's task that panics breaks off the step.
+        self.hosts.step().map_err(|error| {
+            Failure::Broken(Violation {
+                oracle: "the members' own assertions",
+                at: self.shared.now.get(),
+                text: error.to_string(),
+            })
+        })?;
         self.shared
             .now
             .set(self.shared.now.get() + TICK.as_millis() as u64);
@@ -216,11 +261,7 @@ impl Cluster {
             return;
         }
         self.hosts.crash(host(member));
-        let slot = &self.shared.slots[member];
-        slot.ended.set(false);
-        slot.certain.set(None);
-        slot.role.replace(None);
-        slot.orders.take();
+        self.shared.slots[member].clear();
         self.away[member] = Some(steps);
         self.shared.tell(Some(member), What::Crashed);
     }
@@ -229,10 +270,9 @@ impl Cluster {
     fn found(&mut self) -> Result<(), Failure> {
         let members = self.members();
         self.until(FOUNDING, "a cluster without faults is whole", |shared| {
-            shared
-                .slots
-                .iter()
-                .all(|slot| slot.voters.get() == members && slot.committed.get() > 0)
+            shared.slots.iter().all(|slot| {
+                slot.voters.get() == members && slot.committed.get() > 0 && shared.has_played(slot, 1)
+            })
         })
     }
 
@@ -249,7 +289,10 @@ impl Cluster {
                     .shared
                     .slots
                     .iter()
-                    .map(|slot| format!("{:?} committed {}", slot.role.borrow(), slot.committed.get()))
+                    .map(|slot| {
+                        let (committed, played) = (slot.committed.get(), slot.played.get());
+                        format!("{:?} committed {committed} played {played}", slot.role.borrow())
+                    })
                     .collect();
                 return Err(Failure::Broken(Violation {
                     oracle: "liveness",
@@ -298,6 +341,16 @@ impl Cluster {
         self.shared.slots[member].orders.borrow_mut().push(order);
     }
 
+    fn king_order(&self, member: usize, order: KingOrder) {
+        self.shared.slots[member].king_orders.borrow_mut().push(order);
+    }
+
+    /// What can only be judged when all is known.
+    fn judge(&self) -> Result<(), Failure> {
+        let mut oracles = self.shared.oracles.borrow_mut();
+        oracles.end(self.shared.now.get()).map_err(Failure::Broken)
+    }
+
     fn begin(&mut self, planned: &Planned) {
         let steps = (planned.to - planned.from).as_millis() as u64;
         match planned.fault {
@@ -310,6 +363,11 @@ impl Cluster {
             Fault::SlowDisk(member, slow) => self.disks.slow(member, slow),
             Fault::Disk(member, failing) => self.disks.fail(member, Some(failing)),
             Fault::Transfer(member) => self.order(member, Order::Transfer),
+            Fault::Serf(member, trouble) => self.shared.slots[member].serf.set(Some(trouble)),
+            Fault::Clock(member, skew) => self.shared.slots[member].skew_ms.set(skew),
+            Fault::Save(member) => self.king_order(member, KingOrder::Save),
+            Fault::Roll(member) => self.king_order(member, KingOrder::Roll),
+            Fault::Leave(member) => self.king_order(member, KingOrder::Leave),
             _ => {}
         }
     }
@@ -330,6 +388,16 @@ impl Cluster {
                 if !again(&|fault| matches!(fault, Fault::Disk(other, _) if *other == member)) =>
             {
                 self.disks.fail(member, None::<Failing>);
+            }
+            Fault::Serf(member, _)
+                if !again(&|fault| matches!(fault, Fault::Serf(other, _) if *other == member)) =>
+            {
+                self.shared.slots[member].serf.set(None);
+            }
+            Fault::Clock(member, _)
+                if !again(&|fault| matches!(fault, Fault::Clock(other, _) if *other == member)) =>
+            {
+                self.shared.slots[member].skew_ms.set(0);
             }
             _ => {}
         }
@@ -383,7 +451,9 @@ impl Cluster {
                 .iter()
                 .filter(|slot| matches!(*slot.role.borrow(), Some(Role::Leader { .. })))
                 .count();
-            leaders == 1 && committed.iter().all(|events| *events >= goal)
+            leaders == 1
+                && committed.iter().all(|events| *events >= goal)
+                && shared.slots.iter().all(|slot| shared.has_played(slot, goal))
         })
     }
 }

@@ -40,7 +40,7 @@ struct State {
 pub struct Disks(Arc<Mutex<State>>);
 
 /// The member whose pier a path lies in: piers are named `m0`, `m1` and so on.
-fn member(path: &Path) -> Option<usize> {
+pub(crate) fn member(path: &Path) -> Option<usize> {
     path.iter()
         .find_map(|part| part.to_str()?.strip_prefix('m')?.parse().ok())
 }

@@ -1,6 +1,9 @@
 //! What is seen of a run: one fact a state change. The trace prints them, the oracles judge them.
 
+use crate::mark::{self, Mark};
 use replog::{Commit, Event, Role, Status, Term};
+use seguro_king::clock;
+use serf_ipc::cue;
 use std::{fmt, hash::Hasher};
 
 /// An event, as oracles compare it.
@@ -10,6 +13,10 @@ pub struct Seen {
     pub number: u64,
     /// A hash over its number, its mug and its bytes.
     pub digest: u64,
+    /// Which of the load's requests it is; None for the ship's own and for what is no ship's event.
+    pub mark: Option<Mark>,
+    /// Its date (`@da`), where it has one.
+    pub date: Option<u128>,
 }
 
 impl Seen {
@@ -21,9 +28,12 @@ impl Seen {
         hasher.write_u64(event.number.0);
         hasher.write_u32(event.mug.0);
         hasher.write(&event.jam);
+        let noun = cue(&event.jam).ok();
         Seen {
             number: event.number.0,
             digest: hasher.finish(),
+            mark: noun.as_ref().and_then(mark::of),
+            date: noun.as_ref().and_then(clock::date_of),
         }
     }
 }
@@ -51,7 +61,9 @@ pub enum What {
     Committed {
         /// How far.
         commit: Commit,
-        /// What it read: everything after what it had read before, from the first event on after a start.
+        /// The first event that its log holds: what came before is only in an epoch's image.
+        from: u64,
+        /// What it read: everything after what it had read before, after a start from the first event on that its log holds.
         events: Vec<Seen>,
     },
     /// It could not read what it says is committed.
@@ -85,6 +97,59 @@ pub enum What {
     Certain(Option<Term>),
     /// A fault begins or ends.
     Fault(String),
+    /// Its king has left.
+    Left(String),
+    /// Its serf has ended by itself, or was made to.
+    SerfEnded,
+    /// Its serf writes a snapshot.
+    Saved {
+        /// At this event.
+        event: u64,
+        /// What is committed as far as this member knows.
+        committed: u64,
+        /// What is on disk in its event log.
+        durable: u64,
+    },
+    /// An effect reached a driver.
+    Released {
+        /// Of this event.
+        event: u64,
+        /// Which of the load's requests it is of.
+        mark: Option<Mark>,
+        /// Its place among the event's effects as the load numbered them.
+        place: u64,
+        /// What is committed as far as this member knows.
+        committed: u64,
+    },
+    /// A client learned what became of its request.
+    Told {
+        /// The request.
+        mark: Mark,
+        /// Its end.
+        outcome: Told,
+    },
+    /// A client asked how many events there are.
+    Asked(Mark),
+    /// It was answered.
+    Answered {
+        /// The question.
+        mark: Mark,
+        /// So many.
+        count: u64,
+        /// What is committed as far as this member knows.
+        committed: u64,
+    },
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It is this event.
+    Done(u64),
+    /// It is not in the log, and will not be.
+    Dropped,
+    /// Nobody knows.
+    Unknown,
 }
 
 /// A fact.
@@ -124,10 +189,10 @@ impl fmt::Display for What {
                 status.purged_index,
                 status.raft_log_bytes
             ),
-            What::Committed { commit, events } => {
+            What::Committed { commit, from, events } => {
                 write!(
                     f,
-                    "committed {} of term {}, read {}",
+                    "committed {} of term {}, holds {from} and on, read {}",
                     commit.event,
                     commit.term,
                     range(events)
@@ -141,6 +206,29 @@ impl fmt::Display for What {
             What::Certain(Some(term)) => write!(f, "certain of its office of term {term}"),
             What::Certain(None) => f.write_str("certain of no office"),
             What::Fault(text) => f.write_str(text),
+            What::Left(why) => write!(f, "its king has left: {why}"),
+            What::SerfEnded => f.write_str("its serf ended"),
+            What::Saved {
+                event,
+                committed,
+                durable,
+            } => write!(f, "saves {event} of {committed} committed and {durable} durable"),
+            What::Released {
+                event,
+                mark,
+                place,
+                committed,
+            } => write!(
+                f,
+                "released {event} {mark:?} place {place}, committed {committed}"
+            ),
+            What::Told { mark, outcome } => write!(f, "told {mark:?} {outcome:?}"),
+            What::Asked(mark) => write!(f, "asked {mark:?}"),
+            What::Answered {
+                mark,
+                count,
+                committed,
+            } => write!(f, "answered {mark:?} {count} of {committed} committed"),
         }
     }
 }

@@ -27,6 +27,16 @@ pub(crate) const PURGE_EVERY: u64 = 100;
 /// How often a member's status is looked at, in steps.
 pub(crate) const STATUS_EVERY: u64 = 10;
 
+/// When a serf's silence becomes a warning, an interrupt, an end: much sooner than in life, so that all of it comes in a run.
+pub(crate) const SERF_DEADLINES: serf_ipc::Deadlines = serf_ipc::Deadlines {
+    warn: Duration::from_millis(400),
+    interrupt: Duration::from_millis(800),
+    kill: Duration::from_millis(1_200),
+};
+
+/// How often a serf saves.
+pub(crate) const SNAP_TIME: Duration = Duration::from_millis(1_500);
+
 /// Address space of a simulated member's event log, bytes.
 pub(crate) const MAP_BYTES: usize = 1 << 30;
 

@@ -2,8 +2,9 @@
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use replog::simulated::Defect;
-use seguro_simulation::{Options, run};
+use replog::simulated::Defect as LogDefect;
+use seguro_king::simulated::Defect as KingDefect;
+use seguro_simulation::{Options, Planted, run};
 use std::{
     ops::Range,
     process::{Command, ExitCode},
@@ -15,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-/// Runs clusters of the replicated log in a deterministic simulation.
+/// Runs clusters in a deterministic simulation.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The seed to run.
@@ -30,9 +31,12 @@ struct Arguments {
     /// How many members; 3 or 5 by the seed where it is not given.
     #[arg(long)]
     members: Option<usize>,
-    /// Puts a defect in: vote-not-synced, truncated-too-far, purged-too-early or batches-reordered.
+    /// Runs whole kings with their serfs, not the replicated log alone.
+    #[arg(long)]
+    ship: bool,
+    /// Puts a defect in, by name.
     #[arg(long, value_parser = defect)]
-    defect: Option<Defect>,
+    defect: Option<Planted>,
     /// Of many seeds, begins no other after the first that fails.
     #[arg(long)]
     stop: bool,
@@ -47,14 +51,39 @@ fn range(text: &str) -> Result<Range<u64>, String> {
     Ok(number(from)?..number(to)?)
 }
 
-fn defect(text: &str) -> Result<Defect, String> {
-    match text {
-        "vote-not-synced" => Ok(Defect::VoteNotSynced),
-        "truncated-too-far" => Ok(Defect::TruncatedTooFar),
-        "purged-too-early" => Ok(Defect::PurgedTooEarly),
-        "batches-reordered" => Ok(Defect::BatchesReordered),
-        _ => Err("there is no such defect".to_owned()),
-    }
+/// All defects by name; the king's need `--ship` to be seen.
+const DEFECTS: [(&str, Planted); 9] = [
+    ("vote-not-synced", Planted::Log(LogDefect::VoteNotSynced)),
+    ("truncated-too-far", Planted::Log(LogDefect::TruncatedTooFar)),
+    ("purged-too-early", Planted::Log(LogDefect::PurgedTooEarly)),
+    ("batches-reordered", Planted::Log(LogDefect::BatchesReordered)),
+    (
+        "released-before-commit",
+        Planted::King(KingDefect::ReleasedBeforeCommit),
+    ),
+    (
+        "saved-ahead-of-commit",
+        Planted::King(KingDefect::SavedAheadOfCommit),
+    ),
+    (
+        "stale-leader-releases",
+        Planted::King(KingDefect::StaleLeaderReleases),
+    ),
+    ("rollback-forgotten", Planted::King(KingDefect::RollbackForgotten)),
+    ("peek-before-commit", Planted::King(KingDefect::PeekBeforeCommit)),
+];
+
+fn defect(text: &str) -> Result<Planted, String> {
+    let named = DEFECTS.iter().find(|(name, _)| *name == text);
+    named.map(|(_, planted)| *planted).ok_or_else(|| {
+        let names: Vec<&str> = DEFECTS.iter().map(|(name, _)| *name).collect();
+        format!("there is no such defect: {}", names.join(", "))
+    })
+}
+
+fn name(planted: Planted) -> &'static str {
+    let named = DEFECTS.iter().find(|(_, other)| *other == planted);
+    named.map_or("", |(name, _)| name)
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -78,6 +107,7 @@ fn one(arguments: &Arguments) -> ExitCode {
         seed,
         members: arguments.members,
         trace: arguments.trace,
+        ship: arguments.ship,
         defect: arguments.defect,
     };
     match run(options) {
@@ -127,6 +157,9 @@ fn many(seeds: Range<u64>, arguments: &Arguments) -> anyhow::Result<ExitCode> {
             if let Some(members) = arguments.members {
                 command.arg("--members").arg(members.to_string());
             }
+            if arguments.ship {
+                command.arg("--ship");
+            }
             if let Some(defect) = arguments.defect {
                 command.arg("--defect").arg(name(defect));
             }
@@ -159,13 +192,4 @@ fn many(seeds: Range<u64>, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
-}
-
-fn name(defect: Defect) -> &'static str {
-    match defect {
-        Defect::VoteNotSynced => "vote-not-synced",
-        Defect::TruncatedTooFar => "truncated-too-far",
-        Defect::PurgedTooEarly => "purged-too-early",
-        Defect::BatchesReordered => "batches-reordered",
-    }
 }

@@ -1,29 +1,29 @@
-//! A member's life on its simulated host: it is opened, watched at every step, and proposes events while it leads.
+//! A member's life on its simulated host: its log is opened and watched at every step, and either a king runs over it, or a load that
+//! proposes events while it leads.
 
 use crate::{
     dice::Dice,
     disk::Disks,
     fact::{Fact, Seen, What},
     limits::{MAP_BYTES, STATUS_EVERY, TICK, WINDOW},
+    mark::Mark,
     network::address,
     oracles::{Oracles, Violation},
+    serf::Trouble,
+    ship::{self, KingOrder},
 };
 use bytes::Bytes;
 use replog::{Batch, Config, Event, Replog, Role, ShipIdentity, Start, Term};
 use seguro_event::{EventNumber, Mug};
+use seguro_king::boot::BootSequence;
 use std::{
     cell::{Cell, RefCell},
     future::pending,
     path::PathBuf,
+    rc::Rc,
     time::Duration,
 };
-use tokio::time::sleep;
-
-const SHIP: ShipIdentity = ShipIdentity {
-    who: 0xfe,
-    fake: true,
-    life: 3,
-};
+use tokio::{runtime, time::sleep};
 
 /// Something that a member is told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +44,43 @@ pub(crate) struct Slot {
     pub(crate) committed: Cell<u64>,
     pub(crate) role: RefCell<Option<Role>>,
     pub(crate) voters: Cell<usize>,
+    /// The log that is open.
+    replog: RefCell<Option<Replog>>,
+    /// The runtime of the host, by which a task is known to be of it.
+    runtime: Cell<Option<runtime::Id>>,
+    /// What is wrong with its serf.
+    pub(crate) serf: Cell<Option<Trouble>>,
+    pub(crate) king_orders: RefCell<Vec<KingOrder>>,
+    /// The event at which its serf stands; 0 while it is not awake.
+    pub(crate) played: Cell<u64>,
+    /// How far its clock is ahead.
+    pub(crate) skew_ms: Cell<i64>,
+}
+
+impl Slot {
+    /// The process is gone.
+    pub(crate) fn clear(&self) {
+        self.ended.set(false);
+        self.certain.set(None);
+        self.role.replace(None);
+        self.orders.take();
+        self.replog.replace(None);
+        self.runtime.set(None);
+        self.serf.set(None);
+        self.king_orders.take();
+        self.played.set(0);
+    }
 }
 
 /// What all members and the one who runs them share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) seed: u64,
     pub(crate) directory: PathBuf,
+    pub(crate) genesis: ShipIdentity,
+    /// The ship's first events, where whole kings are run.
+    pub(crate) boot: Option<BootSequence>,
+    pub(crate) marks: Cell<u64>,
     pub(crate) slots: Vec<Slot>,
     pub(crate) now: Cell<u64>,
     pub(crate) trace: bool,
@@ -60,7 +91,76 @@ pub(crate) struct Shared {
     pub(crate) disks: Disks,
 }
 
+thread_local! {
+    static HERE: RefCell<Option<Rc<Shared>>> = const { RefCell::new(None) };
+}
+
+/// Makes this the run of this thread.
+pub(crate) fn enter(shared: &Rc<Shared>) {
+    HERE.set(Some(Rc::clone(shared)));
+}
+
+/// The run of this thread, for callbacks that cannot hold it because they could be sent elsewhere.
+///
+/// # Panics
+/// Where there is none.
+#[expect(clippy::expect_used, reason = "a stated invariant")]
+pub(crate) fn here<T>(ask: impl FnOnce(&Shared) -> T) -> T {
+    let shared = HERE.with_borrow(Clone::clone);
+    ask(&shared.expect("invariant: what is simulated runs on the thread of its run"))
+}
+
 impl Shared {
+    /// A member's directory.
+    pub(crate) fn pier(&self, member: usize) -> PathBuf {
+        self.directory.join(format!("m{member}"))
+    }
+
+    /// Whether a member's serf stands at this event or a later one, where there are serfs.
+    pub(crate) fn has_played(&self, slot: &Slot, event: u64) -> bool {
+        self.boot.is_none() || slot.played.get() >= event
+    }
+
+    /// The mark of a new request.
+    pub(crate) fn next_mark(&self) -> Mark {
+        self.marks.set(self.marks.get() + 1);
+        Mark(self.marks.get())
+    }
+
+    /// The member whose host runs now.
+    pub(crate) fn running(&self) -> Option<usize> {
+        let id = runtime::Handle::try_current().ok()?.id();
+        self.slots.iter().position(|slot| slot.runtime.get() == Some(id))
+    }
+
+    /// What is committed, as far as a member knows at this moment.
+    pub(crate) fn committed(&self, member: usize) -> u64 {
+        let replog = self.slots[member].replog.borrow();
+        replog
+            .as_ref()
+            .map_or(0, |replog| replog.committed().borrow().event.0)
+    }
+
+    /// A member's serf writes a snapshot.
+    pub(crate) fn saves(&self, member: usize, event: u64) {
+        let status = self.slots[member].replog.borrow().as_ref().map(Replog::status);
+        if let Some(status) = status {
+            self.tell(
+                Some(member),
+                What::Saved {
+                    event,
+                    committed: status.committed.0,
+                    durable: status.durable.0,
+                },
+            );
+        }
+    }
+
+    /// A text without this run's directory, so that two runs print the same.
+    pub(crate) fn plain(&self, text: &str) -> String {
+        text.replace(&self.directory.display().to_string(), "")
+    }
+
     /// A fact: printed, judged.
     pub(crate) fn tell(&self, member: Option<usize>, what: What) {
         let life = member.map_or(0, |member| self.slots[member].life.get());
@@ -80,11 +180,13 @@ impl Shared {
     }
 
     fn config(&self, member: usize) -> Config {
-        let pier = self.directory.join(format!("m{member}"));
+        let pier = self.pier(member);
         let start = if pier.join(".urb/raft/identity").exists() {
             Start::Resume
         } else if member == 0 {
-            Start::Found { genesis: SHIP }
+            Start::Found {
+                genesis: self.genesis,
+            }
         } else {
             Start::Join
         };
@@ -104,20 +206,28 @@ impl Shared {
 }
 
 /// A member's process.
-pub(crate) async fn live(shared: std::rc::Rc<Shared>, member: usize) -> turmoil::Result {
+pub(crate) async fn live(shared: Rc<Shared>, member: usize) -> turmoil::Result {
     let slot = &shared.slots[member];
     slot.life.set(slot.life.get() + 1);
+    slot.runtime
+        .set(runtime::Handle::try_current().ok().map(|handle| handle.id()));
     shared.tell(Some(member), What::Started);
     match Replog::open(shared.config(member)).await {
         Ok(replog) => {
             shared.tell(Some(member), What::Opened);
-            futures::future::join(watch(&shared, member, &replog), serve(&shared, member, &replog)).await;
+            slot.replog.replace(Some(replog.clone()));
+            let watch = watch(&shared, member, &replog);
+            if shared.boot.is_some() {
+                futures::future::join(watch, ship::serve(&shared, member, &replog)).await;
+            } else {
+                futures::future::join(watch, serve(&shared, member, &replog)).await;
+            }
         }
         Err(error) => {
             if shared.disks.has_failed(member) {
                 shared.tell(Some(member), What::DiskFailed);
             }
-            shared.tell(Some(member), What::Refused(plain(&shared, &error.to_string())));
+            shared.tell(Some(member), What::Refused(shared.plain(&error.to_string())));
             slot.ended.set(true);
             pending::<()>().await;
         }
@@ -125,23 +235,19 @@ pub(crate) async fn live(shared: std::rc::Rc<Shared>, member: usize) -> turmoil:
     Ok(())
 }
 
-/// A text without this run's directory, so that two runs print the same.
-fn plain(shared: &Shared, text: &str) -> String {
-    text.replace(&shared.directory.display().to_string(), "")
-}
-
 /// Looks at the member at every step, and does what it is told.
 async fn watch(shared: &Shared, member: usize, replog: &Replog) {
     let slot = &shared.slots[member];
     let tell = |what| shared.tell(Some(member), what);
     let (role, committed, fatal) = (replog.role(), replog.committed(), replog.fatal());
-    let (mut next, mut told, mut skips) = (EventNumber(1), None, 0);
+    let held = |replog: &Replog| replog.status().epochs.first().map_or(0, |epoch| *epoch) + 1;
+    let (mut next, mut told, mut skips, mut joined) = (EventNumber(1), None, 0, false);
     for step in 0_u64.. {
         if shared.disks.has_failed(member) {
             tell(What::DiskFailed);
         }
         if let Some(fatal) = fatal.borrow().clone() {
-            tell(What::Fatal(plain(shared, &fatal.message)));
+            tell(What::Fatal(shared.plain(&fatal.message)));
             slot.ended.set(true);
             return pending().await;
         }
@@ -161,6 +267,8 @@ async fn watch(shared: &Shared, member: usize, replog: &Replog) {
         if told != Some(commit) {
             told = Some(commit);
             let mut events = Vec::new();
+            let from = held(replog);
+            next = next.max(EventNumber(from));
             while next <= commit.event {
                 match replog.read(next, 256, 1 << 20).await {
                     Ok(read) if read.is_empty() => break,
@@ -169,13 +277,13 @@ async fn watch(shared: &Shared, member: usize, replog: &Replog) {
                         events.extend(read.iter().map(Seen::of));
                     }
                     Err(error) => {
-                        tell(What::Unreadable(plain(shared, &error.to_string())));
+                        tell(What::Unreadable(shared.plain(&error.to_string())));
                         break;
                     }
                 }
             }
             slot.committed.set(commit.event.0);
-            tell(What::Committed { commit, events });
+            tell(What::Committed { commit, from, events });
         }
         if skips != replog.skips() {
             skips = replog.skips();
@@ -183,6 +291,11 @@ async fn watch(shared: &Shared, member: usize, replog: &Replog) {
         }
         if step % STATUS_EVERY == 0 {
             let status = replog.status();
+            // A king that leaves has closed its log, which then knows nothing.
+            if joined && status.cluster.is_empty() {
+                return pending().await;
+            }
+            joined = !status.cluster.is_empty();
             slot.voters
                 .set(status.members.iter().filter(|member| member.voter).count());
             tell(What::Status(Box::new(status)));

@@ -4,6 +4,7 @@ use crate::{
     dice::Dice,
     disk::Failing,
     limits::{FAULTS, TICK},
+    serf::Trouble,
 };
 use std::{fmt, time::Duration};
 
@@ -40,6 +41,16 @@ pub enum Fault {
     Purge,
     /// A member hands over its office, if it has one.
     Transfer(usize),
+    /// Something is wrong with a member's serf.
+    Serf(usize, Trouble),
+    /// A member's clock is so many milliseconds ahead, or behind.
+    Clock(usize, i64),
+    /// A member's king writes a snapshot.
+    Save(usize),
+    /// It begins a new epoch, and keeps only the newest two.
+    Roll(usize),
+    /// It is told to leave, and is started again.
+    Leave(usize),
 }
 
 /// A fault, and when.
@@ -91,9 +102,22 @@ impl Fault {
     }
 }
 
-/// What goes wrong in a cluster of `members`.
+/// What goes wrong with a king or its serf.
+fn kings(member: usize, dice: &mut Dice) -> Fault {
+    match dice.of(0..12) {
+        0..3 => Fault::Serf(member, Trouble::Dies),
+        3 => Fault::Serf(member, Trouble::Hangs),
+        4..6 => Fault::Serf(member, Trouble::Slow(dice.of(2..60))),
+        6..8 => Fault::Clock(member, dice.of(0..40_000) as i64 - 20_000),
+        8..10 => Fault::Save(member),
+        10 => Fault::Roll(member),
+        _ => Fault::Leave(member),
+    }
+}
+
+/// What goes wrong in a cluster of `members`, of logs or of whole kings.
 #[must_use]
-pub fn plan(members: usize, dice: &mut Dice) -> Vec<Planned> {
+pub fn plan(members: usize, ship: bool, dice: &mut Dice) -> Vec<Planned> {
     let mut planned = Vec::new();
     let mut from = Duration::ZERO;
     if dice.once_in(3) {
@@ -113,7 +137,7 @@ pub fn plan(members: usize, dice: &mut Dice) -> Vec<Planned> {
         let member = dice.of(0..members as u64) as usize;
         let (one, other) = dice.pair(members);
         let mut lasts = TICK * dice.of(50..3_000) as u32;
-        let fault = match dice.of(0..24) {
+        let fault = match dice.of(0..if ship { 36 } else { 24 }) {
             0..4 => Fault::Crash(member),
             4 => {
                 lasts = lasts.min(TICK * 800);
@@ -134,7 +158,8 @@ pub fn plan(members: usize, dice: &mut Dice) -> Vec<Planned> {
                 [Failing::Write, Failing::Sync, Failing::Full][dice.of(0..3) as usize],
             ),
             21..23 => Fault::Purge,
-            _ => Fault::Transfer(member),
+            23 => Fault::Transfer(member),
+            _ => kings(member, dice),
         };
         let to = (from + lasts).min(FAULTS);
         planned.push(Planned { from, to, fault });
@@ -162,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_plan_and_ends_in_time() {
-        let plan_of = |seed| plan(3, &mut Dice::new(seed, 1));
+        let plan_of = |seed| plan(3, seed % 2 == 0, &mut Dice::new(seed, 1));
         assert_eq!(format!("{:?}", plan_of(7)), format!("{:?}", plan_of(7)));
         assert_ne!(format!("{:?}", plan_of(7)), format!("{:?}", plan_of(8)));
         assert!(plan_of(7).iter().all(|planned| planned.to <= FAULTS));

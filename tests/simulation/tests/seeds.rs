@@ -22,17 +22,25 @@ fn text(output: &Output) -> String {
 
 #[test]
 fn t10_a_fixed_set_of_seeds_keeps_all_promises() {
-    let output = simulation("--seeds 0..6");
+    let output = simulation("--seeds 0..12");
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+#[test]
+fn t11_a_fixed_set_of_seeds_with_whole_kings_keeps_all_promises() {
+    let output = simulation("--ship --seeds 0..12");
     assert!(output.status.success(), "{}", text(&output));
 }
 
 #[test]
 fn t20_a_seed_is_the_same_run_byte_for_byte() {
-    let trace = |seed| simulation(&format!("--seed {seed} --trace")).stdout;
-    let (one, again, other) = (trace(3), trace(3), trace(6));
-    assert!(one.len() > 100_000, "a trace of {} bytes", one.len());
-    assert!(one == again, "two runs of a seed differ");
-    assert!(one != other, "another seed is another run");
+    for what in ["", "--ship"] {
+        let trace = |seed| simulation(&format!("--seed {seed} {what} --trace")).stdout;
+        let (one, again, other) = (trace(3), trace(3), trace(6));
+        assert!(one.len() > 100_000, "a trace of {} bytes", one.len());
+        assert!(one == again, "two runs of a seed differ");
+        assert!(one != other, "another seed is another run");
+    }
 }
 
 /// A defect is found by an oracle within these seeds, which stops the run and says how to see it again.
@@ -65,4 +73,29 @@ fn t32_a_purge_before_the_event_log_is_durable_is_found_within_8_seeds() {
 #[test]
 fn t33_two_batches_in_the_wrong_order_are_found_within_2_seeds() {
     found("batches-reordered", "0..2");
+}
+
+#[test]
+fn t40_an_effect_released_before_its_commit_is_found_within_2_seeds() {
+    found("released-before-commit", "0..2 --ship");
+}
+
+#[test]
+fn t41_a_snapshot_ahead_of_the_commit_is_found_within_2_seeds() {
+    found("saved-ahead-of-commit", "0..2 --ship");
+}
+
+#[test]
+fn t42_a_stale_leader_that_answers_is_found_within_8_seeds() {
+    found("stale-leader-releases", "0..8 --ship");
+}
+
+#[test]
+fn t43_a_serf_that_is_not_rolled_back_is_found_within_8_seeds() {
+    found("rollback-forgotten", "0..8 --ship");
+}
+
+#[test]
+fn t44_a_peek_answered_before_the_commit_it_saw_is_found_within_2_seeds() {
+    found("peek-before-commit", "0..2 --ship");
 }

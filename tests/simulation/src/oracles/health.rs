@@ -25,6 +25,7 @@ impl Oracle for Health {
         match &fact.what {
             What::Started => *failing = false,
             What::DiskFailed => *failing = true,
+            What::Left(why) if why.starts_with("error") && !*failing => return Err(why.clone()),
             What::Fatal(why) | What::Refused(why) if !*failing => return Err(why.clone()),
             _ => {}
         }

@@ -1,12 +1,18 @@
 //! Who judges a run. Each oracle knows one promise; it sees every fact, and says when the promise is broken.
 
+mod dates;
 mod durability;
 mod health;
 mod kept;
 mod logs_equal;
 mod monotonic;
 mod one_leader;
+mod one_releases;
 mod order;
+mod outcomes;
+mod reads;
+mod released;
+mod saved;
 
 use crate::fact::Fact;
 use std::fmt;
@@ -35,6 +41,11 @@ trait Oracle: fmt::Debug {
 
     /// Judges a fact.
     fn see(&mut self, fact: &Fact) -> Result<(), String>;
+
+    /// Judges the whole, when everybody has agreed on all that happened.
+    fn end(&mut self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// All of them.
@@ -53,6 +64,12 @@ impl Oracles {
             Box::new(monotonic::Monotonic::new(members)),
             Box::new(kept::Kept::new(members)),
             Box::new(health::Health::new(members)),
+            Box::new(outcomes::Outcomes::default()),
+            Box::new(released::Released::default()),
+            Box::new(one_releases::OneReleases::default()),
+            Box::new(reads::Reads::default()),
+            Box::new(dates::Dates::default()),
+            Box::new(saved::Saved),
         ])
     }
 
@@ -69,6 +86,21 @@ impl Oracles {
                     Some(member) => format!("m{member}: {text}"),
                     None => text,
                 },
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Judges the whole, `at` its end.
+    ///
+    /// # Errors
+    /// When it breaks a promise.
+    pub fn end(&mut self, at: u64) -> Result<(), Violation> {
+        for oracle in &mut self.0 {
+            oracle.end().map_err(|text| Violation {
+                oracle: oracle.name(),
+                at,
+                text,
             })?;
         }
         Ok(())

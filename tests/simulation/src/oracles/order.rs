@@ -25,7 +25,9 @@ impl Oracle for Order {
         };
         match &fact.what {
             What::Started => *last = 0,
-            What::Committed { commit, events } => {
+            What::Committed { commit, from, events } => {
+                // What its log does not hold any more it cannot read.
+                *last = (*last).max(from - 1);
                 for seen in events {
                     if seen.number != *last + 1 {
                         return Err(format!("event {} was read after event {last}", seen.number));
