@@ -8,6 +8,7 @@ use serf_ipc::{
 };
 use std::io;
 use tokio::{
+    io::AsyncReadExt as _,
     net::UnixStream,
     runtime::{Handle, RuntimeFlavor},
     sync::mpsc,
@@ -68,11 +69,8 @@ impl SerfEvents {
             }
             tokio::select! {
                 biased;
-                // What goes wrong is found by reading.
-                _ = socket.readable() => match socket.try_read(output.space()) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    count => output.filled(count.unwrap_or(0)),
-                },
+                // An error is an end: the other side of a socket is gone.
+                count = socket.read(output.space()) => output.filled(count.unwrap_or(0)),
                 event = self.rest.recv(), if self.exited.is_none() => match event {
                     Some(ChildEvent::Exited(_)) => self.exited = event,
                     other => return other,
