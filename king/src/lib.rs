@@ -11,6 +11,8 @@ pub mod driver;
 pub mod drivers;
 pub mod images;
 mod input;
+#[doc(hidden)]
+pub mod inside;
 pub mod limits;
 pub mod local_cluster;
 pub mod ovum;

@@ -9,47 +9,81 @@ use serf_ipc::Noun;
 const DEPTH: usize = 64;
 /// How much text one tank may make, in bytes.
 const TEXT: usize = 64 << 10;
+/// How many parts and characters are looked at for one tank, each as often as it is measured. A few cells can share so much
+/// that they stand for more than anybody could print.
+const STEPS: usize = 1 << 20;
+
+/// What one tank may still cost.
+struct Budget {
+    /// Bytes of text.
+    room: usize,
+    /// Parts and characters to look at.
+    steps: usize,
+}
+
+impl Budget {
+    fn is_spent(&self) -> bool {
+        self.room == 0 || self.steps == 0
+    }
+
+    /// Counts one part or character; false when there have been too many.
+    fn step(&mut self) -> bool {
+        self.steps = self.steps.saturating_sub(1);
+        self.steps > 0
+    }
+}
 
 /// The lines of `tank`, at most `width` columns where it can be broken. What is no tank is one line of `?`.
 #[must_use]
 pub fn lines(tank: &Noun, width: usize) -> Vec<String> {
     let mut out = Vec::new();
-    let mut room = TEXT;
-    wash(tank, width, 0, 0, &mut out, &mut room);
+    let mut budget = Budget {
+        room: TEXT,
+        steps: STEPS,
+    };
+    wash(tank, width, 0, 0, &mut out, &mut budget);
     out
 }
 
-fn wash(tank: &Noun, width: usize, indent: usize, depth: usize, out: &mut Vec<String>, room: &mut usize) {
-    let line = flat(tank, depth, *room);
-    let parts = if depth < DEPTH { branches(tank) } else { None };
+fn wash(tank: &Noun, width: usize, indent: usize, depth: usize, out: &mut Vec<String>, budget: &mut Budget) {
+    let line = flat(tank, depth, budget);
+    let parts = if depth < DEPTH {
+        branches(tank, budget)
+    } else {
+        None
+    };
     match parts {
         Some((open, close, tanks)) if indent + line.chars().count() > width && !tanks.is_empty() => {
             if !open.is_empty() {
-                push(out, indent, &open, room);
+                push(out, indent, &open, budget);
             }
             for part in &tanks {
-                wash(part, width, indent + 2, depth + 1, out, room);
+                if budget.is_spent() {
+                    return;
+                }
+                wash(part, width, indent + 2, depth + 1, out, budget);
             }
             if !close.is_empty() {
-                push(out, indent, &close, room);
+                push(out, indent, &close, budget);
             }
         }
-        _ => push(out, indent, &line, room),
+        _ => push(out, indent, &line, budget),
     }
 }
 
-fn push(out: &mut Vec<String>, indent: usize, text: &str, room: &mut usize) {
-    if *room < text.len() + indent {
-        *room = 0;
+fn push(out: &mut Vec<String>, indent: usize, text: &str, budget: &mut Budget) {
+    let bytes = text.len() + indent;
+    if budget.room < bytes {
+        budget.room = 0;
         return;
     }
-    *room -= text.len() + indent;
+    budget.room -= bytes;
     out.push(format!("{:indent$}{text}", ""));
 }
 
-/// The whole tank on one line, cut where it grows past `room`.
-fn flat(tank: &Noun, depth: usize, room: usize) -> String {
-    if depth >= DEPTH {
+/// The whole tank on one line, cut where it grows past what there is room for.
+fn flat(tank: &Noun, depth: usize, budget: &mut Budget) -> String {
+    if depth >= DEPTH || !budget.step() {
         return "...".to_owned();
     }
     if tank.is_atom() {
@@ -58,43 +92,45 @@ fn flat(tank: &Noun, depth: usize, room: usize) -> String {
     let leaf = tank
         .as_cell()
         .filter(|(tag, _)| tag.is_cord("leaf"))
-        .and_then(|(_, text)| tape(text, room));
+        .and_then(|(_, text)| tape(text, budget));
     if let Some(text) = leaf {
         return text;
     }
-    let Some((kind, style, tanks)) = styled(tank) else {
+    let Some((mid, open, close, tanks)) = parts(tank, budget) else {
         return "?".to_owned();
-    };
-    let (mid, open, close) = match (kind, style.as_slice()) {
-        ("palm", [mid, cap, open, close]) => (mid.clone(), format!("{cap}{open}"), close.clone()),
-        ("rose", [mid, open, close]) => (mid.clone(), open.clone(), close.clone()),
-        _ => return "?".to_owned(),
     };
     let mut line = open;
     for (index, part) in tanks.iter().enumerate() {
-        if line.len() > room {
+        if line.len() > budget.room || budget.is_spent() {
             break;
         }
         if index > 0 {
             line.push_str(&mid);
         }
-        line.push_str(&flat(part, depth + 1, room));
+        line.push_str(&flat(part, depth + 1, budget));
     }
     line.push_str(&close);
     line
 }
 
-fn branches(tank: &Noun) -> Option<(String, String, Vec<Noun>)> {
-    let (kind, style, tanks) = styled(tank)?;
+fn branches(tank: &Noun, budget: &mut Budget) -> Option<(String, String, Vec<Noun>)> {
+    parts(tank, budget).map(|(_, open, close, tanks)| (open, close, tanks))
+}
+
+/// What stands between, before and after the parts of a palm or a rose, and the parts.
+fn parts(tank: &Noun, budget: &mut Budget) -> Option<(String, String, String, Vec<Noun>)> {
+    let (kind, style, tanks) = styled(tank, budget)?;
     match (kind, style.as_slice()) {
-        ("palm", [_, cap, open, close]) => Some((format!("{cap}{open}"), close.clone(), tanks)),
-        ("rose", [_, open, close]) => Some((open.clone(), close.clone(), tanks)),
+        ("palm", [mid, cap, open, close]) => {
+            Some((mid.clone(), format!("{cap}{open}"), close.clone(), tanks))
+        }
+        ("rose", [mid, open, close]) => Some((mid.clone(), open.clone(), close.clone(), tanks)),
         _ => None,
     }
 }
 
 /// The kind, its strings and its parts, of a palm or a rose.
-fn styled(tank: &Noun) -> Option<(&'static str, Vec<String>, Vec<Noun>)> {
+fn styled(tank: &Noun, budget: &mut Budget) -> Option<(&'static str, Vec<String>, Vec<Noun>)> {
     let (tag, rest) = tank.as_cell()?;
     let (kind, strings) = if tag.is_cord("palm") {
         ("palm", 4)
@@ -107,22 +143,23 @@ fn styled(tank: &Noun) -> Option<(&'static str, Vec<String>, Vec<Noun>)> {
     let mut texts = Vec::with_capacity(strings);
     for index in 0..strings {
         if index + 1 == strings {
-            texts.push(tape(style, TEXT)?);
+            texts.push(tape(style, budget)?);
         } else {
             let (text, more) = style.as_cell()?;
-            texts.push(tape(text, TEXT)?);
+            texts.push(tape(text, budget)?);
             style = more;
         }
     }
     let tanks = tanks
         .iter_list()
+        .take_while(|_| budget.step())
         .map(|part| part.ok().cloned())
         .collect::<Option<Vec<_>>>()?;
     Some((kind, texts, tanks))
 }
 
-/// A tape (a list of characters, or of UTF-8 bytes) as text.
-fn tape(noun: &Noun, room: usize) -> Option<String> {
+/// A tape (a list of characters, or of UTF-8 bytes) as text, cut where it grows past what there is room for.
+fn tape(noun: &Noun, budget: &mut Budget) -> Option<String> {
     let mut bytes = Vec::new();
     for item in noun.iter_list() {
         let code = item.ok()?.as_u64()?;
@@ -130,7 +167,7 @@ fn tape(noun: &Noun, room: usize) -> Option<String> {
             Ok(byte) => bytes.push(byte),
             Err(_) => bytes.extend(char::from_u32(u32::try_from(code).ok()?)?.to_string().bytes()),
         }
-        if bytes.len() > room {
+        if bytes.len() > budget.room || !budget.step() {
             break;
         }
     }
@@ -172,5 +209,24 @@ mod tests {
             deep = rose(vec![deep]);
         }
         assert!(!lines(&deep, 80).is_empty());
+    }
+
+    /// A few cells that stand for more tanks than anybody could print.
+    #[test]
+    fn a_tank_that_shares_without_end_is_printed_in_no_time() {
+        for leaf in ["", "x"] {
+            let mut tank = n!["leaf", text(leaf)];
+            for _ in 0..60 {
+                tank = n![
+                    "rose",
+                    n![text(leaf), text(leaf), text(leaf)],
+                    tank.clone(),
+                    tank,
+                    0u64
+                ];
+            }
+            let lines = lines(&tank, 20);
+            assert!(lines.iter().map(String::len).sum::<usize>() <= TEXT);
+        }
     }
 }

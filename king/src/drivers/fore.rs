@@ -174,6 +174,13 @@ fn to_inject(noun: &Noun) -> Result<Ovum, &'static str> {
     })
 }
 
+/// Reads a noun as an ovum to inject, for a fuzzer.
+pub(crate) fn fuzz(noun: &Noun) {
+    if let Ok(ovum) = to_inject(noun) {
+        assert!(ovum.to_noun() == *noun, "an ovum is what was in the file");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

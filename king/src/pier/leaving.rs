@@ -97,7 +97,8 @@ impl Pier {
             }
             Step::Saving => {
                 if !self.serf.is_awake() {
-                    self.leave_step(Step::Exiting);
+                    // One that is only starting has nothing to save.
+                    return Ok(Some(Leave { code, error: None }));
                 } else if self.serf.depth() == 0 && !self.saving.holds_intake() {
                     let at = self.serf.event();
                     let asked = self

@@ -159,7 +159,10 @@ impl Pier {
             }
         };
         sooner(self.serf.deadline());
-        sooner(self.saving.deadline(now));
+        // A king that leaves saves when it comes to that, and has no other time for it.
+        if self.leaving.is_none() {
+            sooner(self.saving.deadline(now));
+        }
         if let Some(office) = &self.office {
             sooner(office.pipeline.batch_deadline());
             // A release that waits for a confirmed lease is looked at again soon.
@@ -183,4 +186,67 @@ enum Heard {
     Confirmed((Instant, bool)),
     Control(Option<Control>),
     Installed(Option<replog::InstalledSnapshot>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        pipeline::{BatchLimits, RunAhead},
+        settings::{DriverSettings, ReadMode, SerfSettings},
+    };
+    use replog::{Config, ShipIdentity, Start};
+
+    /// A pier alone, whose serf is never started.
+    async fn pier(directory: &std::path::Path) -> Pier {
+        let genesis = ShipIdentity {
+            who: 0,
+            fake: true,
+            life: 2,
+        };
+        let config = Config {
+            pier: directory.to_owned(),
+            machines: Vec::new(),
+            own_address: None,
+            start: Start::Found { genesis },
+            heartbeat: replog::DEFAULT_HEARTBEAT,
+            election_timeout_min: replog::DEFAULT_ELECTION_TIMEOUT_MIN,
+            election_timeout_max: replog::DEFAULT_ELECTION_TIMEOUT_MAX,
+            vere_version: "3.5".to_owned(),
+            event_log_map_bytes: 1 << 30,
+            insecure_peers: false,
+        };
+        let log = Replog::open(config).await.unwrap();
+        let settings = PierSettings {
+            pier: directory.to_owned(),
+            serf: SerfSettings {
+                command: serf_ipc::SerfCommand::new("/no/such/serf", directory),
+                deadlines: serf_ipc::Deadlines::default(),
+            },
+            drivers: DriverSettings::default(),
+            run_ahead: RunAhead {
+                events: 1,
+                bytes: 1,
+                in_serf: 1,
+            },
+            batch: BatchLimits::default(),
+            snap_time: Duration::from_secs(10),
+            reads: ReadMode::Lease,
+            machines: 1,
+            exit_when_live: false,
+        };
+        Pier::new(settings, log, None).0
+    }
+
+    #[tokio::test]
+    async fn a_king_that_leaves_rests_between_its_turns_though_a_snapshot_is_due() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut pier = pier(directory.path()).await;
+        pier.serf.retire().await;
+        let now = crate::clock::instant();
+        let late = now + Duration::from_secs(11);
+        assert_eq!(pier.deadline(late), late, "the snapshot is due");
+        pier.leave(0, now);
+        assert!(pier.deadline(late) > late, "and is not waited for");
+    }
 }

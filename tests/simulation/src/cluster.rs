@@ -5,7 +5,7 @@ use crate::{
     disk::{Disks, Failing},
     entropy,
     fact::What,
-    limits::{FAULTS, FOUNDING, FRESH_EVENTS, HEALING, PURGE_EVERY, SEGMENTS, TICK},
+    limits::{FAULTS, FOUNDING, FRESH_EVENTS, HEALING, PURGE_EVERY, SEGMENTS, STEP_PATIENCE, TICK},
     member::{self, Order, Shared, Slot, live},
     network::{Surroundings, Wires, host},
     oracles::{Oracles, Violation},
@@ -13,7 +13,18 @@ use crate::{
     ship::{self, KingOrder, KingWorld},
 };
 use replog::{Role, ShipIdentity, simulated};
-use std::{cell::Cell, rc::Rc, thread, time::Duration};
+use std::{
+    any::Any,
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
 
 /// What is run.
 #[derive(Clone, Copy, Debug)]
@@ -87,20 +98,45 @@ impl std::fmt::Display for Failure {
 /// When an oracle finds a promise broken.
 pub fn run(options: Options) -> Result<Tally, Failure> {
     entropy::seed(options.seed);
+    let (done, ended) = mpsc::channel();
     // A thread of its own: what this one has drawn so far does not matter there.
     let running = thread::Builder::new()
         .name("simulation".to_owned())
-        .spawn(move || run_here(options));
-    let unable = |why: &dyn std::fmt::Display| Failure::Unable(why.to_string());
-    running
-        .map_err(|error| unable(&error))?
-        .join()
-        .unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Err(unable(&format!("a panic: {}", text.unwrap_or_default())))
-        })
+        .spawn(move || {
+            let panicked = |panic: Box<dyn Any + Send>| {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                Err(Failure::Unable(format!("a panic: {}", text.unwrap_or_default())))
+            };
+            let result = catch_unwind(AssertUnwindSafe(|| run_here(options))).unwrap_or_else(panicked);
+            let _ = done.send(result);
+        });
+    running.map_err(|error| Failure::Unable(error.to_string()))?;
+    // A task that never rests stops the simulated clock.
+    let mut at = 0;
+    loop {
+        match ended.recv_timeout(STEP_PATIENCE) {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Failure::Unable("its thread is gone".to_owned()));
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let now = NOW.load(Ordering::Relaxed);
+                if now == at {
+                    return Err(Failure::Broken(Violation {
+                        oracle: "every task rests",
+                        at: now,
+                        text: format!("this step has not ended for {STEP_PATIENCE:?}: a task spins"),
+                    }));
+                }
+                at = now;
+            }
+        }
+    }
 }
+
+/// The simulated time of the run in this process, for the thread that watches over it.
+static NOW: AtomicU64 = AtomicU64::new(0);
 
 fn run_here(options: Options) -> Result<Tally, Failure> {
     let mut dice = Dice::new(options.seed, 1);
@@ -234,6 +270,7 @@ impl Cluster {
         self.shared
             .now
             .set(self.shared.now.get() + TICK.as_millis() as u64);
+        NOW.store(self.shared.now.get(), Ordering::Relaxed);
         for member in 0..self.members() {
             // A process that has ended is started again by whoever watches over it.
             if self.shared.slots[member].ended.get() {
@@ -364,6 +401,7 @@ impl Cluster {
             Fault::Disk(member, failing) => self.disks.fail(member, Some(failing)),
             Fault::Transfer(member) => self.order(member, Order::Transfer),
             Fault::Serf(member, trouble) => self.shared.slots[member].serf.set(Some(trouble)),
+            Fault::Stall(member) => self.shared.slots[member].stalled.set(true),
             Fault::Clock(member, skew) => self.shared.slots[member].skew_ms.set(skew),
             Fault::Save(member) => self.king_order(member, KingOrder::Save),
             Fault::Roll(member) => self.king_order(member, KingOrder::Roll),
@@ -393,6 +431,11 @@ impl Cluster {
                 if !again(&|fault| matches!(fault, Fault::Serf(other, _) if *other == member)) =>
             {
                 self.shared.slots[member].serf.set(None);
+            }
+            Fault::Stall(member)
+                if !again(&|fault| matches!(fault, Fault::Stall(other) if *other == member)) =>
+            {
+                self.shared.slots[member].stalled.set(false);
             }
             Fault::Clock(member, _)
                 if !again(&|fault| matches!(fault, Fault::Clock(other, _) if *other == member)) =>

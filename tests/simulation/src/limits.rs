@@ -1,9 +1,12 @@
-//! The simulation's times and sizes, with their reasons. Times are simulated ones.
+//! The simulation's times and sizes, with their reasons. Times are simulated ones, but for one.
 
 use std::time::Duration;
 
 /// A step of the simulation: tokio's clock ticks no finer.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// How long a step may take in real time: they take milliseconds, and machines are busy.
+pub(crate) const STEP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A cluster without faults is whole after this.
 pub(crate) const FOUNDING: Duration = Duration::from_secs(20);

@@ -50,6 +50,8 @@ pub(crate) struct Slot {
     runtime: Cell<Option<runtime::Id>>,
     /// What is wrong with its serf.
     pub(crate) serf: Cell<Option<Trouble>>,
+    /// Its pier's task gets no turn.
+    pub(crate) stalled: Cell<bool>,
     pub(crate) king_orders: RefCell<Vec<KingOrder>>,
     /// The event at which its serf stands; 0 while it is not awake.
     pub(crate) played: Cell<u64>,
@@ -67,6 +69,7 @@ impl Slot {
         self.replog.replace(None);
         self.runtime.set(None);
         self.serf.set(None);
+        self.stalled.set(false);
         self.king_orders.take();
         self.played.set(0);
     }

@@ -43,6 +43,8 @@ pub enum Fault {
     Transfer(usize),
     /// Something is wrong with a member's serf.
     Serf(usize, Trouble),
+    /// A member's pier gets no turn, while its log goes on.
+    Stall(usize),
     /// A member's clock is so many milliseconds ahead, or behind.
     Clock(usize, i64),
     /// A member's king writes a snapshot.
@@ -104,13 +106,14 @@ impl Fault {
 
 /// What goes wrong with a king or its serf.
 fn kings(member: usize, dice: &mut Dice) -> Fault {
-    match dice.of(0..12) {
+    match dice.of(0..14) {
         0..3 => Fault::Serf(member, Trouble::Dies),
         3 => Fault::Serf(member, Trouble::Hangs),
         4..6 => Fault::Serf(member, Trouble::Slow(dice.of(2..60))),
         6..8 => Fault::Clock(member, dice.of(0..40_000) as i64 - 20_000),
         8..10 => Fault::Save(member),
         10 => Fault::Roll(member),
+        11..13 => Fault::Stall(member),
         _ => Fault::Leave(member),
     }
 }
@@ -137,7 +140,7 @@ pub fn plan(members: usize, ship: bool, dice: &mut Dice) -> Vec<Planned> {
         let member = dice.of(0..members as u64) as usize;
         let (one, other) = dice.pair(members);
         let mut lasts = TICK * dice.of(50..3_000) as u32;
-        let fault = match dice.of(0..if ship { 36 } else { 24 }) {
+        let fault = match dice.of(0..if ship { 38 } else { 24 }) {
             0..4 => Fault::Crash(member),
             4 => {
                 lasts = lasts.min(TICK * 800);

@@ -4,7 +4,7 @@ use crate::{
     fact::{Told, What},
     limits::{SERF_DEADLINES, SNAP_TIME, STATUS_EVERY, TICK, WINDOW},
     mark::Mark,
-    member::{Shared, here},
+    member::{Shared, Slot, here},
     serf,
 };
 use replog::{Replog, ShipIdentity};
@@ -20,11 +20,14 @@ use seguro_king::{
 };
 use serf_ipc::{ChildEvent, Noun, SerfCommand, SerfVersion, n, text::da};
 use std::{
+    future::poll_fn,
     path::Path,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 use tokio::{sync::mpsc, time::sleep};
@@ -110,9 +113,10 @@ pub(crate) async fn serve(shared: &Shared, member: usize, replog: &Replog) {
             }
         }
     };
+    let running = std::pin::pin!(pier.run());
     let leave = tokio::select! {
         biased;
-        leave = pier.run() => leave,
+        leave = run_while_free(slot, running) => leave,
         () = look => return,
     };
     slot.played.set(0);
@@ -125,6 +129,20 @@ pub(crate) async fn serve(shared: &Shared, member: usize, replog: &Replog) {
     );
     slot.ended.set(true);
     std::future::pending().await
+}
+
+/// Runs a pier, but for the times at which its task gets no turn: a machine that computes something else, or is out of memory.
+async fn run_while_free<T>(slot: &Slot, mut pier: Pin<&mut impl Future<Output = T>>) -> T {
+    loop {
+        let ran = poll_fn(|cx| match slot.stalled.get() {
+            true => Poll::Ready(None),
+            false => pier.as_mut().poll(cx).map(Some),
+        });
+        if let Some(leave) = ran.await {
+            return leave;
+        }
+        sleep(TICK).await;
+    }
 }
 
 /// Something that an operator has a king do.
@@ -200,7 +218,13 @@ impl Driver for Clients {
                 let (pause, kind) = here(|shared| {
                     let mut dice = shared.dice.borrow_mut();
                     if left == 0 {
-                        (reads, left) = (!reads && dice.once_in(2), dice.of(20..300));
+                        // The reads for long enough that another may be elected meanwhile.
+                        reads = !reads && dice.once_in(2);
+                        left = if reads {
+                            dice.of(100..900)
+                        } else {
+                            dice.of(20..300)
+                        };
                     }
                     left -= 1;
                     (dice.of(0..8), dice.of(0..if reads { 8 } else { 40 }))

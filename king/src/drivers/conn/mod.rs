@@ -29,6 +29,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::request::fuzz;
 use self::{connection::Connection, request::Refusal};
 use crate::{
     clock, console,

@@ -131,6 +131,35 @@ fn ovum(data: &Noun) -> Option<Ovum> {
     })
 }
 
+/// Reads the body of a frame, which is the jam of `noun`, for a fuzzer.
+pub(crate) fn fuzz(body: &[u8], noun: &Noun) {
+    let Ok(Asked { rid, request }) = parse(body) else {
+        return;
+    };
+    let tag = Noun::cord(request.tag());
+    let card = match request {
+        Request::Fyrd(card) => card,
+        Request::Peek(data) | Request::Peel(data) => Noun::cell(tag, data),
+        Request::Ovum(Ovum { wire, card }) => match wire.as_cell() {
+            Some((target, wire)) => {
+                let rest = Noun::cell(wire.clone(), card);
+                Noun::cell(tag, Noun::cell(target.clone(), rest))
+            }
+            None => Noun::cell(tag, card),
+        },
+        Request::Pack => Noun::cell(tag, Noun::cord("pack")),
+        Request::Meld => Noun::cell(tag, Noun::cord("meld")),
+    };
+    assert!(
+        rid.bit_len()
+            .is_some_and(|bits| bits <= 8 * limits::CONN_RID_BYTES)
+    );
+    assert!(
+        Noun::cell(rid, card) == *noun,
+        "a request is what was in the frame"
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,11 +24,13 @@
 //! | `exchange.rs` | a request between the driver and its connection |
 //! | `ports.rs`, `memory.rs` | what there is to have |
 //! | `shapes.rs`, `wire.rs` | nouns |
+//! | `fuzz.rs` | a fuzzer's way in |
 
 mod chunked;
 mod connection;
 mod exchange;
 mod failure;
+pub(crate) mod fuzz;
 mod head;
 mod memory;
 mod outgoing;
