@@ -17,12 +17,14 @@ pub fn king() -> anyhow::Result<PathBuf> {
     if let Some(path) = built.as_ref() {
         return Ok(path.clone());
     }
-    // Tests run from <target>/<profile>/deps.
+    // Tests run from <target>/<profile>/deps, other programs from <target>/<profile>.
     let own = std::env::current_exe()?;
-    let profile = own
-        .parent()
-        .and_then(|deps| deps.parent())
-        .context("the target directory")?;
+    let directory = own.parent().context("the target directory")?;
+    let profile = if directory.ends_with("deps") {
+        directory.parent().context("the target directory")?
+    } else {
+        directory
+    };
     let target = profile.parent().context("the target directory")?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo

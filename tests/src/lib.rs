@@ -7,11 +7,13 @@
 mod build;
 mod load;
 pub mod nemesis;
+mod network;
 mod oracle;
 mod process;
 
 pub use build::king;
 pub use load::{Fate, Load, Outcomes};
+pub use network::{Link, Network, missing, needs_network};
 pub use oracle::{Logs, acknowledged_are_there_once, logs};
 pub use process::{Process, Stopped, processes_of};
 
@@ -84,6 +86,8 @@ pub struct Ship {
     pub cluster: LocalCluster,
     /// Their directory.
     pub directory: tempfile::TempDir,
+    /// The network between them, where it is their own. After the members: it goes when they are gone.
+    pub network: Option<Network>,
 }
 
 impl Ship {
@@ -112,7 +116,26 @@ impl Ship {
             extra: extra.iter().map(OsString::from).collect(),
             http: true,
         })?;
-        Ok(Ship { cluster, directory })
+        Ok(Ship {
+            cluster,
+            directory,
+            network: None,
+        })
+    }
+
+    /// Lays out a ship of so many members on a network of its own; nothing runs yet.
+    ///
+    /// # Errors
+    /// When its directory or its network cannot be made; see [`missing`].
+    pub fn on_network(members: usize, extra: &[&str], seed: u64) -> anyhow::Result<Ship> {
+        let mut ship = Ship::new(members, &[extra, &["--insecure-peers"]].concat())?;
+        let network = Network::new(members, seed)?;
+        for (index, member) in ship.cluster.members.iter_mut().enumerate() {
+            member.program = network.program(index, &member.program, ship.directory.path())?;
+            member.address = network.address(index)?;
+        }
+        ship.network = Some(network);
+        Ok(ship)
     }
 
     /// Boots ~zod on all members, and waits until it is live and all of them vote.

@@ -1,7 +1,11 @@
 //! What breaks a running ship: one trouble after the other, drawn from a seed, over real processes under load.
 
-use crate::{Load, PATIENCE, Ship};
-use anyhow::Context;
+mod disturbance;
+
+pub use disturbance::NetworkTrouble;
+
+use crate::{Load, PATIENCE, Ship, network};
+use anyhow::{Context, ensure};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -19,12 +23,25 @@ const LULL: Duration = Duration::from_millis(1500);
 const AWAY: Duration = Duration::from_millis(2500);
 /// How long a member that came back may take until it follows or leads.
 const BACK: Duration = PATIENCE;
+/// How much longer a trouble of the network lasts in one of four cases, at the most: past every patience with a silent peer.
+const LONG: Duration = Duration::from_secs(12);
 /// Events on their way at a time.
 const WINDOW: usize = 16;
+/// Events that show that the ship goes on: more than may have been on their way before.
+const SOME: usize = 20;
 
 /// A trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trouble {
+    /// Of a member.
+    Member(MemberTrouble),
+    /// Of the network.
+    Network(NetworkTrouble),
+}
+
+/// A trouble of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MemberTrouble {
     /// SIGKILL of the member that leads; it is started again.
     KillLeader,
     /// SIGKILL of another.
@@ -47,19 +64,21 @@ pub enum Trouble {
     RollWhileAway,
 }
 
-/// All of them.
-pub const TROUBLES: [Trouble; 10] = [
-    Trouble::KillLeader,
-    Trouble::KillFollower,
-    Trouble::KillAll,
-    Trouble::StopLeader,
-    Trouble::StopFollower,
-    Trouble::Restart,
-    Trouble::KillSerf,
-    Trouble::StopSerf,
-    Trouble::Wipe,
-    Trouble::RollWhileAway,
-];
+impl MemberTrouble {
+    /// All of them.
+    pub const ALL: [MemberTrouble; 10] = [
+        MemberTrouble::KillLeader,
+        MemberTrouble::KillFollower,
+        MemberTrouble::KillAll,
+        MemberTrouble::StopLeader,
+        MemberTrouble::StopFollower,
+        MemberTrouble::Restart,
+        MemberTrouble::KillSerf,
+        MemberTrouble::StopSerf,
+        MemberTrouble::Wipe,
+        MemberTrouble::RollWhileAway,
+    ];
+}
 
 /// Numbers that a seed decides (splitmix64).
 #[derive(Clone, Debug)]
@@ -81,7 +100,8 @@ impl Dice {
         (mixed ^ (mixed >> 31)) % below.max(1)
     }
 
-    fn time(&mut self, most: Duration) -> Duration {
+    /// A time below `most`, in whole milliseconds.
+    pub(crate) fn time(&mut self, most: Duration) -> Duration {
         Duration::from_millis(self.below(u64::try_from(most.as_millis()).unwrap_or(u64::MAX)))
     }
 }
@@ -89,8 +109,13 @@ impl Dice {
 /// What a run did and found.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    /// What this machine lacks for troubles of the network; None where they came.
+    pub no_network: Option<String>,
     /// How often each trouble came.
     pub troubles: BTreeMap<Trouble, usize>,
+    /// The longest time from the beginning of a trouble of the network until so many events were acknowledged that the ship had
+    /// gone on in spite of it, milliseconds.
+    pub gone_on_ms: BTreeMap<Trouble, u128>,
     /// Events that were acknowledged.
     pub acknowledged: usize,
     /// The last event of the ship's log.
@@ -99,27 +124,45 @@ pub struct Report {
     pub longest_silence_ms: u128,
 }
 
-/// Breaks a ship of three members for so long, under load, then lets it heal, and holds it to its promises.
+/// Breaks a ship of three members for so long, under load, then lets it heal, and holds it to its promises. Where the machine
+/// permits it, they have a network of their own, which is broken too; where not, that is said, and the rest is done.
 ///
 /// # Errors
 /// The first promise that was not kept, or a ship that does not come back.
 pub fn run(seed: u64, lasting: Duration, mut say: impl FnMut(&str)) -> anyhow::Result<Report> {
     let mut dice = Dice::new(seed);
-    let mut ship = Ship::new(3, &[])?;
+    let mut report = Report {
+        no_network: network::missing(),
+        ..Report::default()
+    };
+    let mut ship = match &report.no_network {
+        Some(missing) => {
+            say(&format!("troubles of the network: NOT RUN: they need {missing}"));
+            Ship::new(3, &[])?
+        }
+        None => Ship::on_network(3, &[], seed)?,
+    };
+    let mut troubles = MemberTrouble::ALL.map(Trouble::Member).to_vec();
+    if ship.network.is_some() {
+        troubles.extend(NetworkTrouble::ALL.map(Trouble::Network));
+    }
     ship.boot()?;
     let piers: Vec<PathBuf> = (0..3).map(|index| ship.pier(index).to_owned()).collect();
     let piers: Vec<_> = piers.iter().map(PathBuf::as_path).collect();
     let load = Load::start(&piers, WINDOW);
-    let mut report = Report::default();
     let began = Instant::now();
     while began.elapsed() < lasting {
         pause(dice.time(LULL));
-        let trouble = TROUBLES[usize::try_from(dice.below(TROUBLES.len() as u64))?];
+        let trouble = troubles[usize::try_from(dice.below(troubles.len() as u64))?];
         say(&format!("{:>7.2} s  {trouble:?}", began.elapsed().as_secs_f64()));
-        strike(&mut ship, trouble, &mut dice).with_context(|| format!("{trouble:?}"))?;
+        let gone_on = strike(&mut ship, &load, trouble, &mut dice).with_context(|| format!("{trouble:?}"))?;
+        if let Some(took) = gone_on.map(|took| took.as_millis()) {
+            let longest = report.gone_on_ms.entry(trouble).or_default();
+            *longest = took.max(*longest);
+        }
         *report.troubles.entry(trouble).or_default() += 1;
         // Progress between troubles, or one would hide what another did.
-        load.more(20, PATIENCE)
+        load.more(SOME, PATIENCE)
             .with_context(|| format!("after {trouble:?}\n{}", ship.cluster.tails()))?;
     }
     load.more(100, PATIENCE)?;
@@ -136,13 +179,59 @@ fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-fn strike(ship: &mut Ship, trouble: Trouble, dice: &mut Dice) -> anyhow::Result<()> {
+/// Does it, and undoes it. Says how long it took the ship to go on in spite of it, where that was waited for.
+fn strike(
+    ship: &mut Ship,
+    load: &Load,
+    trouble: Trouble,
+    dice: &mut Dice,
+) -> anyhow::Result<Option<Duration>> {
     let leader = ship.cluster.wait_live(PATIENCE)?;
     let follower = (leader + 1 + usize::try_from(dice.below(2))?) % 3;
+    match trouble {
+        Trouble::Member(trouble) => {
+            strike_member(ship, trouble, leader, follower, dice)?;
+            Ok(None)
+        }
+        Trouble::Network(trouble) => strike_network(ship, load, trouble, leader, follower, dice),
+    }
+}
+
+fn strike_network(
+    ship: &mut Ship,
+    load: &Load,
+    trouble: NetworkTrouble,
+    leader: usize,
+    follower: usize,
+    dice: &mut Dice,
+) -> anyhow::Result<Option<Duration>> {
+    let network = ship.network.as_ref().context("a network of the ship's own")?;
+    let began = Instant::now();
+    disturbance::begin(network, trouble, leader, follower, dice)?;
+    // Two of three always speak to each other and to the clients: the ship goes on while it lasts.
+    load.more(SOME, PATIENCE)
+        .with_context(|| format!("while it lasts\n{}", ship.cluster.tails()))?;
+    let gone_on = began.elapsed();
+    pause(dice.time(AWAY));
+    if dice.below(4) == 0 {
+        pause(dice.time(LONG));
+    }
+    network.heal();
+    (0..3).try_for_each(|member| back(ship, member))?;
+    Ok(Some(gone_on))
+}
+
+fn strike_member(
+    ship: &mut Ship,
+    trouble: MemberTrouble,
+    leader: usize,
+    follower: usize,
+    dice: &mut Dice,
+) -> anyhow::Result<()> {
     let away = dice.time(AWAY);
     match trouble {
-        Trouble::KillLeader | Trouble::KillFollower => {
-            let victim = if trouble == Trouble::KillLeader {
+        MemberTrouble::KillLeader | MemberTrouble::KillFollower => {
+            let victim = if trouble == MemberTrouble::KillLeader {
                 leader
             } else {
                 follower
@@ -152,7 +241,7 @@ fn strike(ship: &mut Ship, trouble: Trouble, dice: &mut Dice) -> anyhow::Result<
             ship.cluster.run(victim)?;
             back(ship, victim)
         }
-        Trouble::KillAll => {
+        MemberTrouble::KillAll => {
             for member in 0..3 {
                 ship.cluster.signal(member, Signal::SIGKILL)?;
             }
@@ -164,8 +253,8 @@ fn strike(ship: &mut Ship, trouble: Trouble, dice: &mut Dice) -> anyhow::Result<
             }
             (0..3).try_for_each(|member| back(ship, member))
         }
-        Trouble::StopLeader | Trouble::StopFollower => {
-            let victim = if trouble == Trouble::StopLeader {
+        MemberTrouble::StopLeader | MemberTrouble::StopFollower => {
+            let victim = if trouble == MemberTrouble::StopLeader {
                 leader
             } else {
                 follower
@@ -175,28 +264,28 @@ fn strike(ship: &mut Ship, trouble: Trouble, dice: &mut Dice) -> anyhow::Result<
             ship.cluster.signal(victim, Signal::SIGCONT)?;
             back(ship, victim)
         }
-        Trouble::Restart => {
+        MemberTrouble::Restart => {
             let status = ship.cluster.terminate(leader, PATIENCE)?;
-            anyhow::ensure!(
+            ensure!(
                 status.success(),
                 "a member that was told to leave ended with {status}"
             );
             ship.cluster.run(leader)?;
             back(ship, leader)
         }
-        Trouble::KillSerf => signal_serf(ship, leader, Signal::SIGKILL),
-        Trouble::StopSerf => {
+        MemberTrouble::KillSerf => signal_serf(ship, leader, Signal::SIGKILL),
+        MemberTrouble::StopSerf => {
             signal_serf(ship, follower, Signal::SIGSTOP)?;
             pause(away);
             signal_serf(ship, follower, Signal::SIGCONT)
         }
-        Trouble::Wipe => {
+        MemberTrouble::Wipe => {
             ship.cluster.kill(follower)?;
             fs::remove_dir_all(ship.pier(follower))?;
             ship.cluster.run(follower)?;
             back(ship, follower)
         }
-        Trouble::RollWhileAway => {
+        MemberTrouble::RollWhileAway => {
             ship.cluster.kill(follower)?;
             // An office that ends meanwhile is no fault of the roll's.
             let _ = seguro_king::control_socket::ask_roll(ship.pier(leader), 1);
