@@ -122,7 +122,7 @@ fn script() -> Vec<Writ> {
 }
 
 /// All frames up to the answer to a writ; prints come before it.
-fn answers(serf: &mut Serf, writ: &Writ) -> Vec<Vec<u8>> {
+pub(crate) fn answers(serf: &mut Serf, writ: &Writ) -> Vec<Vec<u8>> {
     serf.send(writ);
     let mut frames = Vec::new();
     loop {

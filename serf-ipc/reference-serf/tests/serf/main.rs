@@ -7,6 +7,7 @@
     reason = "a test says by panicking what it misses"
 )]
 
+mod agreement;
 mod comparison;
 mod conversations;
 mod formulas;
