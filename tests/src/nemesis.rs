@@ -12,7 +12,7 @@ use nix::{
 };
 use std::{
     collections::BTreeMap,
-    fs,
+    fmt, fs,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -122,6 +122,31 @@ pub struct Report {
     pub last_event: u64,
     /// The longest time without an acknowledgement, milliseconds.
     pub longest_silence_ms: u128,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (trouble, count) in &self.troubles {
+            write!(formatter, "{trouble:?}: {count} times")?;
+            match self.gone_on_ms.get(trouble) {
+                Some(longest) => writeln!(formatter, ", the ship went on within {longest} ms")?,
+                None => writeln!(formatter)?,
+            }
+        }
+        if let Some(missing) = &self.no_network {
+            writeln!(formatter, "troubles of the network: NOT RUN: they need {missing}")?;
+        }
+        let Report {
+            acknowledged,
+            last_event,
+            longest_silence_ms,
+            ..
+        } = self;
+        write!(
+            formatter,
+            "{acknowledged} events acknowledged, the last one {last_event}, the longest silence {longest_silence_ms} ms"
+        )
+    }
 }
 
 /// Breaks a ship of three members for so long, under load, then lets it heal, and holds it to its promises. Where the machine

@@ -418,12 +418,12 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         // A device that is gone ends the wait for its packets. One that cannot be removed would be waited for for ever.
-        let gone = self
+        let stuck = self
             .namespaces
             .iter()
-            .map(|namespace| ip(&["-n", &namespace.0, "link", "del", DEVICE]).is_ok())
-            .fold(true, |all, one| all && one);
-        if gone {
+            .filter(|namespace| ip(&["-n", &namespace.0, "link", "del", DEVICE]).is_err())
+            .count();
+        if stuck == 0 {
             self.threads.drain(..).for_each(|thread| drop(thread.join()));
         }
     }

@@ -1,6 +1,8 @@
-//! The network that the nemesis breaks does what it is told: else a member that seemed to be cut off never was.
+//! The network that the nemesis breaks does what it is told: else a member that seemed to be cut off never was. And a leader that is
+//! cut off is replaced.
 
-use seguro_tests::{Link, Network, needs_network};
+use replog::Role;
+use seguro_tests::{Fate, Link, Network, PATIENCE, Ship, needs_network};
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
@@ -173,5 +175,46 @@ fn nothing_stays_when_a_test_panics() -> anyhow::Result<()> {
     });
     assert!(panicked.join().is_err());
     assert!(!names.iter().any(there), "{names:?}");
+    Ok(())
+}
+
+#[test]
+fn a_leader_that_is_cut_off_is_replaced_and_acknowledges_nothing() -> anyhow::Result<()> {
+    if !needs_network("a_leader_that_is_cut_off_is_replaced_and_acknowledges_nothing") {
+        return Ok(());
+    }
+    let mut ship = Ship::on_network(3, &[], 1)?;
+    let old = ship.boot()?;
+    let load = ship.load(16);
+    load.more(50, PATIENCE)?;
+    let cut = Instant::now();
+    ship.network
+        .iter()
+        .for_each(|network| network.around(old, Link::CUT));
+    ship.cluster
+        .wait("another leader that is live", PATIENCE, |cluster| {
+            (0..3)
+                .filter(|member| *member != old)
+                .filter_map(|member| cluster.status(member))
+                .find(|status| status.live && matches!(status.log.role, Role::Leader { .. }))
+        })?;
+    let replaced = Instant::now();
+    load.more(100, PATIENCE)?;
+    eprintln!(
+        "another led after {:?}, and acknowledged after {:?}; the old one says that it is {:?}",
+        replaced - cut,
+        load.first_acknowledged_after(replaced).map(|at| at - cut),
+        ship.status(old)?.log.role
+    );
+    let healed = Instant::now();
+    ship.network.iter().for_each(Network::heal);
+    load.more(100, PATIENCE)?;
+    let outcomes = load.stop();
+    let late = outcomes
+        .0
+        .iter()
+        .find(|(_, fate)| matches!(fate, Fate::Acknowledged { at, by } if *by == old && (replaced..healed).contains(at)));
+    assert!(late.is_none(), "a leader that was replaced acknowledged {late:?}");
+    ship.settle_and_judge(&outcomes)?;
     Ok(())
 }

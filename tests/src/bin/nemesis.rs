@@ -1,4 +1,5 @@
-//! Breaks a ship of three real members for as long as asked, under load, and holds it to its promises.
+//! Breaks a ship of three real members, and their network where the machine permits it, for as long as asked, under load, and
+//! holds it to its promises.
 //!
 //! `cargo run --release -p seguro-tests --bin nemesis -- [SECONDS [SEED]]`; the serf and the pill are those of `SEGURO_SERF` and
 //! `SEGURO_PILL`, else the reference serf. Ends with 0 only if every promise was kept.
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
     );
     match seguro_tests::nemesis::run(seed, Duration::from_secs(seconds), |line| println!("{line}")) {
         Ok(report) => {
-            println!("{report:#?}");
+            println!("{report}");
             ExitCode::SUCCESS
         }
         Err(error) => {
