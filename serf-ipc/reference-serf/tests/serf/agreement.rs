@@ -17,6 +17,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use seguro_event::{EventNumber, Mug};
 use serf_ipc::protocol::{Plea, WorkReply, Writ};
 use serf_ipc::{FromNoun as _, Noun, cue, n};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Steps of one conversation.
@@ -140,6 +141,8 @@ struct Conversation {
     /// What a king's log would hold, and the mug after each event; unknown within a replay.
     log: Vec<(Noun, Mug)>,
     date: u128,
+    /// The kinds of answers that came.
+    heard: BTreeSet<&'static str>,
 }
 
 impl Conversation {
@@ -152,6 +155,7 @@ impl Conversation {
             serfs: Vec::new(),
             log: Vec::new(),
             date: 0x8000_000d_39a1_aa60 << 64,
+            heard: BTreeSet::new(),
         };
         conversation.start();
         conversation.play(life());
@@ -233,7 +237,19 @@ impl Conversation {
             );
         }
         let last = first.last().unwrap();
-        Plea::from_noun(&cue(last).unwrap()).unwrap()
+        let plea = Plea::from_noun(&cue(last).unwrap()).unwrap();
+        self.heard.insert(match &plea {
+            Plea::Work(WorkReply::Done { .. }) => "work done",
+            Plea::Work(WorkReply::Swap { .. }) => "work swap",
+            Plea::Work(WorkReply::Bail(_)) => "work bail",
+            Plea::Play(Ok(_)) => "play done",
+            Plea::Play(Err(_)) => "play bail",
+            Plea::Peek(Ok(_)) => "peek done",
+            Plea::Peek(Err(_)) => "peek bail",
+            Plea::Live => "live",
+            plea => plea.kind(),
+        });
+        plea
     }
 
     fn play(&mut self, events: Vec<Noun>) -> Plea {
@@ -298,7 +314,8 @@ impl Conversation {
     }
 }
 
-fn converse(seed: u64) {
+/// The kinds of answers that came.
+fn converse(seed: u64) -> BTreeSet<&'static str> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
@@ -309,11 +326,18 @@ fn converse(seed: u64) {
         let step = step().new_tree(&mut runner).unwrap().current();
         conversation.take(step);
     }
+    conversation.heard
 }
 
 #[test]
 fn random_conversations_go_the_same_way_under_both_serfs() {
-    (0..4).for_each(converse);
+    let heard: BTreeSet<_> = (0..4).flat_map(converse).collect();
+    let all = "live, peek bail, peek done, play bail, play done, work bail, work done, work swap";
+    assert_eq!(
+        Vec::from_iter(heard).join(", "),
+        all,
+        "the conversations say too little"
+    );
 }
 
 #[test]
