@@ -231,8 +231,8 @@ fn strike_network(
     dice: &mut Dice,
 ) -> anyhow::Result<Option<Duration>> {
     let network = ship.network.as_ref().context("a network of the ship's own")?;
-    let began = Instant::now();
     disturbance::begin(network, trouble, leader, follower, dice)?;
+    let began = Instant::now();
     // Two of three always speak to each other and to the clients: the ship goes on while it lasts.
     load.more(SOME, PATIENCE)
         .with_context(|| format!("while it lasts\n{}", ship.cluster.tails()))?;

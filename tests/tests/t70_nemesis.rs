@@ -5,7 +5,7 @@ use std::time::Duration;
 
 #[test]
 fn it_keeps_its_promises_under_a_nemesis() -> anyhow::Result<()> {
-    let report = nemesis::run(20, Duration::from_secs(25), |line| eprintln!("{line}"))?;
+    let report = nemesis::run(20, Duration::from_secs(20), |line| eprintln!("{line}"))?;
     assert!(report.troubles.len() >= 3, "several troubles came: {report:?}");
     let networks = report
         .troubles
