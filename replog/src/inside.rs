@@ -90,6 +90,18 @@ pub fn fuzz_stored(bytes: &[u8]) {
     identity::fuzz(bytes);
 }
 
+/// Receives a snapshot into the empty directory `pier` as a script says, pieces of it in any order and some of them wrong,
+/// for a fuzzer.
+///
+/// # Errors
+/// When something else goes wrong than what was wrong with the pieces.
+///
+/// # Panics
+/// When it is taken for complete and is not what was offered, or the other way round.
+pub fn fuzz_snapshot(pier: &Path, script: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
+    Ok(event_log::fuzz_incoming(pier, script)?)
+}
+
 /// Reads bytes as what a peer may send, cut into reads of `size` bytes, for a fuzzer.
 ///
 /// # Panics

@@ -152,6 +152,12 @@ async fn send(link: &Link, vote: Vote, log: EventLog) -> Result<Vote, LinkError>
 
 async fn send_rest(writer: &mut Writer, snapshot: &Arc<EpochSnapshot>, held: Held) -> Result<(), LinkError> {
     let head = snapshot.head().clone();
+    if held.last < head.epoch || held.last > head.last() {
+        return Err(io_error(format!(
+            "it says that it holds events up to {}, which were not offered",
+            held.last
+        )));
+    }
     for (nth, image) in head.images.iter().enumerate() {
         let mut offset = held.images.get(nth).copied().unwrap_or(0);
         while offset < image.length {

@@ -19,6 +19,7 @@
 //! because the Raft log holds them until then.
 
 mod epoch;
+mod fuzz;
 mod hash;
 mod layout;
 mod meta;
@@ -32,6 +33,7 @@ mod transfer;
 mod value;
 mod writer;
 
+pub(crate) use fuzz::incoming as fuzz_incoming;
 pub(crate) use hash::LogHash;
 #[cfg(test)]
 pub(crate) use open::{EventLogOpenError, Notice};

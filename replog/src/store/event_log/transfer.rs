@@ -90,8 +90,11 @@ impl SnapshotHead {
             .iter()
             .enumerate()
             .any(|(i, a)| self.images[..i].iter().any(|b| a.name == b.name));
-        let order =
-            self.epoch <= self.base.at && self.base.at <= self.hash.at && self.base.from == self.hash.from;
+        // There is always a next event.
+        let order = self.epoch <= self.base.at
+            && self.base.at <= self.hash.at
+            && self.hash.at.0 < u64::MAX
+            && self.base.from == self.hash.from;
         let text = self.vere_version.len() as u64 <= EPOCH_TEXT_BYTES
             && !self.vere_version.is_empty()
             && self.vere_version.bytes().all(|b| b.is_ascii_graphic());

@@ -313,5 +313,6 @@ async fn t41_an_offer_cannot_reach_out_of_its_directory() {
     refused(&|head| head.vere_version = "3.5\nand more".to_owned());
     refused(&|head| head.vere_version = "9".repeat(1000));
     refused(&|head| head.epoch = EventNumber(100));
+    refused(&|head| head.hash.at = EventNumber(u64::MAX));
     assert!(!dir.path().join(".urb/log/seguro-incoming").exists());
 }
