@@ -391,6 +391,34 @@ async fn a_member_that_was_away_while_the_log_was_purged_gets_a_snapshot() {
     committed(cluster.member(away), 65).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_hears_nobody_gives_up_its_office() {
+    let cluster = Cluster::start(3).await;
+    let (old, term, _) = cluster.leader().await;
+    cluster
+        .member(old)
+        .propose(term, batch(1, 10, 100))
+        .await
+        .unwrap();
+    cluster.agree(10).await;
+    cluster.isolate(old, Way::Cut).await;
+    // Nobody proposes anything there, and nobody tells it of another leader.
+    until("the office is given up", || async {
+        let role = cluster.member(old).role().borrow().clone();
+        (!matches!(role, Role::Leader { .. })).then_some(())
+    })
+    .await;
+    let (new, next, _) = cluster.leader_after(term).await;
+    assert_ne!(new, old);
+    cluster
+        .member(new)
+        .propose(next, batch(11, 3, 100))
+        .await
+        .unwrap();
+    cluster.isolate(old, Way::Open).await;
+    cluster.agree(13).await;
+}
+
 /// How often the test below starts over where the office went elsewhere: a new leader was told nothing, so it misses nothing.
 const ATTEMPTS: u32 = 5;
 

@@ -155,7 +155,7 @@ impl Pier {
         let Some(office) = &mut self.office else { return };
         if !far
             || office.offered
-            || office.stage != Stage::CatchingUp
+            || !matches!(office.stage, Stage::CatchingUp | Stage::Wyrd)
             || self.leaving.is_some()
             || self.handing_over.is_some()
         {

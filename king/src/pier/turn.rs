@@ -185,11 +185,19 @@ impl Pier {
             "the serf ended; it is started again and played to where it was"
         );
         if let (Some(Asked::Work), Some(office)) = (unanswered.first(), &mut self.office) {
-            let kills = office.pipeline.oldest_in_serf().map_or(0, |fed| {
+            let (kills, wyrd) = office.pipeline.oldest_in_serf().map_or((0, false), |fed| {
                 fed.kills += 1;
-                fed.kills
+                (fed.kills, fed.tag.wyrd)
             });
-            if kills >= limits::KILLS_PER_EVENT {
+            // Without the kernel's word on this king no office begins: it is asked until it answers.
+            if wyrd && kills >= limits::SERF_DEATHS_IN_A_ROW {
+                bail!(
+                    "the serf {} died {kills} times over the kernel's check of this king's versions (%wyrd), the last time so: {how}. Its \
+                     snapshot, its binary or this machine's memory is at fault; the log is safe",
+                    self.serf.command().program.display()
+                );
+            }
+            if !wyrd && kills >= limits::KILLS_PER_EVENT {
                 office.give_up_oldest();
             }
         }

@@ -59,6 +59,10 @@ pub(crate) const LEASE_PERCENT: u32 = 75;
 /// else does, it seems.
 pub(crate) const HOLD_BACK_SILENCES: u32 = 4;
 
+/// How many election timeouts without a quorum's word a leader sees before it gives up its office. Others are elected after about two,
+/// if they can be; a link that only stood still for a moment costs no election.
+pub(crate) const QUORUM_SILENCES: u32 = 4;
+
 /// How long the stores and Raft may take to stop.
 pub(crate) const CLOSE_PATIENCE: Duration = Duration::from_secs(8);
 

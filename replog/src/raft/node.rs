@@ -243,6 +243,10 @@ impl Node {
             tasks::resign(raft.clone(), id, Arc::clone(&board), patience).boxed(),
         );
         spawn(
+            "quorum",
+            tasks::give_up_unheard(raft.clone(), id, Arc::clone(&board), config.election_timeout_max).boxed(),
+        );
+        spawn(
             "elections",
             tasks::gate(raft.clone(), gate, Arc::clone(&board)).boxed(),
         );

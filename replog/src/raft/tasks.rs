@@ -6,8 +6,8 @@ use crate::{
     raft::{
         Raft,
         board::Board,
-        config::{TypeConfig, Vote},
-        limits::{GATE_EVERY, HOLD_BACK_SILENCES, PURGE_EVERY},
+        config::{TypeConfig, Vote, end_term},
+        limits::{GATE_EVERY, HOLD_BACK_SILENCES, PURGE_EVERY, QUORUM_SILENCES},
         machine::durable_place,
         office::{self, Standing},
         purge::{self, Situation},
@@ -16,10 +16,10 @@ use crate::{
         event_log::EventLog,
         failure::{EXIT_IO, StoreFailed},
     },
-    types::{MemberId, Term},
+    types::{MemberId, Role, Term},
 };
 use futures::FutureExt;
-use openraft::{async_runtime::watch::WatchReceiver, errors::Fatal, raft::VoteRequest};
+use openraft::{Instant as _, async_runtime::watch::WatchReceiver, errors::Fatal, raft::VoteRequest};
 use std::{
     future::Future,
     panic::AssertUnwindSafe,
@@ -89,6 +89,34 @@ pub(crate) async fn resign(raft: Raft, id: MemberId, board: Arc<Board>, patience
                 debug!("could not resign: {error}");
                 return;
             }
+        }
+    }
+}
+
+/// Ends an office that no quorum has acknowledged for [`QUORUM_SILENCES`] times `silence`, each of them seen: whoever waits at this
+/// member learns that nobody knows, and asks elsewhere. A member that was stopped for a while sees one silence when it wakes,
+/// and may find that it still leads. (Raft dissertation, section 6.2: a leader steps down if an election timeout elapses
+/// without a successful round of heartbeats.)
+pub(crate) async fn give_up_unheard(raft: Raft, id: MemberId, board: Arc<Board>, silence: Duration) {
+    let (server, data) = (raft.server_metrics(), raft.data_metrics());
+    let mut silences = 0;
+    loop {
+        sleep(silence).await;
+        let Role::Leader { term, .. } = *board.role.borrow() else {
+            silences = 0;
+            continue;
+        };
+        let alone = server.borrow_watched().membership_config.voter_ids().eq([id]);
+        let acked = data.borrow_watched().last_quorum_acked;
+        if alone || acked.is_some_and(|acked| acked.into_inner().elapsed() < silence) {
+            silences = 0;
+            continue;
+        }
+        silences += 1;
+        if silences >= QUORUM_SILENCES {
+            warn!(%term, "no quorum has been heard for {:?}: this member gives up its office", silence * silences);
+            end_term(&board.ended, term);
+            silences = 0;
         }
     }
 }

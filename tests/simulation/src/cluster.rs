@@ -348,7 +348,10 @@ impl Cluster {
         let mut present: Vec<Planned> = Vec::new();
         for step in 0..(FAULTS.as_millis() / TICK.as_millis()) as u64 {
             let now = TICK * step as u32;
-            while let Some(begun) = coming.next_if(|planned| planned.from <= now) {
+            while let Some(mut begun) = coming.next_if(|planned| planned.from <= now) {
+                if begun.fault == Fault::IsolateLeader {
+                    begun.fault = Fault::Isolate(self.leader().unwrap_or(0));
+                }
                 self.tell(What::Fault(begun.fault.to_string()));
                 self.begin(&begun);
                 present.push(begun);
@@ -372,6 +375,14 @@ impl Cluster {
         self.set_ways(&[], 0);
         self.tell(What::Fault("all is healed".to_owned()));
         Ok(())
+    }
+
+    /// The member that is certain to lead, or thinks that it does.
+    fn leader(&self) -> Option<usize> {
+        let slots = &self.shared.slots;
+        let leads = |slot: &Slot| matches!(*slot.role.borrow(), Some(Role::Leader { .. }));
+        let certain = slots.iter().position(|slot| slot.certain.get().is_some());
+        certain.or_else(|| slots.iter().position(leads))
     }
 
     fn order(&self, member: usize, order: Order) {

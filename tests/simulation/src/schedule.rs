@@ -21,6 +21,8 @@ pub enum Fault {
     OneWay(usize, usize),
     /// A member hears nobody and is heard by nobody.
     Isolate(usize),
+    /// The same, for whichever member leads when it begins.
+    IsolateLeader,
     /// A member is heard by nobody, and hears all.
     Mute(usize),
     /// Two halves that only this member can talk to.
@@ -140,7 +142,7 @@ pub fn plan(members: usize, ship: bool, dice: &mut Dice) -> Vec<Planned> {
         let member = dice.of(0..members as u64) as usize;
         let (one, other) = dice.pair(members);
         let mut lasts = TICK * dice.of(50..3_000) as u32;
-        let fault = match dice.of(0..if ship { 38 } else { 24 }) {
+        let fault = match dice.of(0..if ship { 42 } else { 24 }) {
             0..4 => Fault::Crash(member),
             4 => {
                 lasts = lasts.min(TICK * 800);
@@ -162,6 +164,11 @@ pub fn plan(members: usize, ship: bool, dice: &mut Dice) -> Vec<Planned> {
             ),
             21..23 => Fault::Purge,
             23 => Fault::Transfer(member),
+            // Long enough for another to be elected.
+            24..28 => {
+                lasts += TICK * 1_200;
+                Fault::IsolateLeader
+            }
             _ => kings(member, dice),
         };
         let to = (from + lasts).min(FAULTS);

@@ -85,8 +85,11 @@ fn settings(pier: &Path, members: usize, reads: ReadMode) -> PierSettings {
 pub(crate) async fn serve(shared: &Shared, member: usize, replog: &Replog) {
     let slot = &shared.slots[member];
     let pier = shared.pier(member);
-    // Half of the runs read by lease, half by quorum.
-    let reads = [ReadMode::Lease, ReadMode::Quorum][(shared.seed % 2) as usize];
+    // Most runs read by lease, the others by quorum.
+    let reads = match shared.seed % 4 {
+        3 => ReadMode::Quorum,
+        _ => ReadMode::Lease,
+    };
     let settings = settings(&pier, shared.slots.len(), reads);
     // Where the first start was cut short before the boot was committed, nothing has been lost but the start.
     let sequence = (member == 0).then(|| shared.boot.clone()).flatten();

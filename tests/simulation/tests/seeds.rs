@@ -28,7 +28,7 @@ fn t10_a_fixed_set_of_seeds_keeps_all_promises() {
 
 #[test]
 fn t11_a_fixed_set_of_seeds_with_whole_kings_keeps_all_promises() {
-    let output = simulation("--ship --seeds 0..12");
+    let output = simulation("--ship --seeds 0..20");
     assert!(output.status.success(), "{}", text(&output));
 }
 
