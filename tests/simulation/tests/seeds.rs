@@ -56,18 +56,18 @@ fn found(defect: &str, seeds: &str) {
 }
 
 #[test]
-fn t30_a_vote_that_is_not_synced_is_found_within_8_seeds() {
-    found("vote-not-synced", "0..8");
+fn t30_a_vote_that_is_not_synced_is_found_within_24_seeds() {
+    found("vote-not-synced", "0..24");
 }
 
 #[test]
-fn t31_a_log_truncated_below_the_commit_is_found_within_8_seeds() {
-    found("truncated-too-far", "0..8");
+fn t31_a_log_truncated_below_the_commit_is_found_within_24_seeds() {
+    found("truncated-too-far", "0..24");
 }
 
 #[test]
-fn t32_a_purge_before_the_event_log_is_durable_is_found_within_8_seeds() {
-    found("purged-too-early", "0..8");
+fn t32_a_purge_before_the_event_log_is_durable_is_found_within_24_seeds() {
+    found("purged-too-early", "0..24");
 }
 
 #[test]
@@ -86,13 +86,13 @@ fn t41_a_snapshot_ahead_of_the_commit_is_found_within_2_seeds() {
 }
 
 #[test]
-fn t42_a_stale_leader_that_answers_is_found_within_8_seeds() {
-    found("stale-leader-releases", "0..8 --ship");
+fn t42_a_stale_leader_that_answers_is_found_within_24_seeds() {
+    found("stale-leader-releases", "0..24 --ship");
 }
 
 #[test]
-fn t43_a_serf_that_is_not_rolled_back_is_found_within_8_seeds() {
-    found("rollback-forgotten", "0..8 --ship");
+fn t43_a_serf_that_is_not_rolled_back_is_found_within_24_seeds() {
+    found("rollback-forgotten", "0..24 --ship");
 }
 
 #[test]
