@@ -211,9 +211,14 @@ impl LocalCluster {
     /// Waits for a live leader.
     ///
     /// # Errors
-    /// When there is none in time, or a member has ended.
+    /// When there is none in time, or no member runs any more.
     pub fn wait_live(&mut self, patience: Duration) -> anyhow::Result<usize> {
-        self.wait("a live leader", patience, |cluster| cluster.live_leader())
+        let leader = self.wait("a live leader", patience, |cluster| match cluster.live_leader() {
+            Some(leader) => Some(Some(leader)),
+            None if (0..cluster.members.len()).any(|index| cluster.is_running(index)) => None,
+            None => Some(None),
+        })?;
+        leader.with_context(|| format!("no member runs any more\n{}", self.tails()))
     }
 
     /// Waits until `condition` gives something.

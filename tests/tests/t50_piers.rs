@@ -273,3 +273,12 @@ fn a_directory_that_is_not_there_makes_no_ship() -> anyhow::Result<()> {
     assert!(!ship.pier(0).exists(), "a second attempt finds the place free");
     Ok(())
 }
+
+#[test]
+fn a_ship_whose_members_end_at_once_is_not_waited_for() -> anyhow::Result<()> {
+    let mut ship = Ship::new(1, &["--snap-time", "0"])?;
+    let error = ship.boot().expect_err("there is no such setting").to_string();
+    assert!(error.contains("no member runs any more"), "{error}");
+    assert!(error.contains("--snap-time"), "{error}");
+    Ok(())
+}
