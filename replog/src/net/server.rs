@@ -19,7 +19,7 @@ use crate::{
         limits::INLINE_DECODE_BYTES,
     },
     simulated,
-    store::failure::EXIT_CORRUPT,
+    store::{failure::EXIT_CORRUPT, raft_log::RaftLog},
     types::MemberId,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream, stream::FuturesUnordered};
@@ -47,6 +47,8 @@ pub(crate) struct Server {
     pub(crate) cluster: ClusterId,
     /// Its Raft.
     pub(crate) raft: Raft,
+    /// Its Raft log.
+    pub(crate) raft_log: RaftLog,
     /// Its directory, where a snapshot is received.
     pub(crate) pier: PathBuf,
     /// No vote is given before: a member that was restarted has forgotten whom it owes its lease.
@@ -179,6 +181,14 @@ impl Server {
                 EXIT_CORRUPT,
             );
         }
+    }
+
+    /// This member's vote, if its log holds all that a snapshot up to `last` does. What is in a snapshot is committed, so whatever log ends
+    /// there or later has it: it is kept, with what follows in it (Raft paper, figure 13, rule 6). openraft would install the
+    /// snapshot all the same, and take its own log to end earlier than it does.
+    pub(crate) async fn holds(&self, last: LogId) -> std::io::Result<Option<Vote>> {
+        let holds = self.raft_log.reaches(last).await?;
+        Ok(holds.then(|| self.raft.server_metrics().borrow_watched().vote))
     }
 
     /// A leader speaks for itself.

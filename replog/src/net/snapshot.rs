@@ -150,14 +150,24 @@ async fn send(link: &Link, vote: Vote, log: EventLog) -> Result<Vote, LinkError>
     Ok(said)
 }
 
+impl Held {
+    /// Refuses a peer that says that it holds what was not offered.
+    fn check(&self, head: &SnapshotHead) -> Result<(), LinkError> {
+        if self.last >= head.epoch && self.last <= head.last() {
+            return Ok(());
+        }
+        Err(io_error(format!(
+            "it says that it holds events up to {}, but those from {} to {} were offered",
+            self.last,
+            head.epoch.next(),
+            head.last()
+        )))
+    }
+}
+
 async fn send_rest(writer: &mut Writer, snapshot: &Arc<EpochSnapshot>, held: Held) -> Result<(), LinkError> {
     let head = snapshot.head().clone();
-    if held.last < head.epoch || held.last > head.last() {
-        return Err(io_error(format!(
-            "it says that it holds events up to {}, which were not offered",
-            held.last
-        )));
-    }
+    held.check(&head)?;
     for (nth, image) in head.images.iter().enumerate() {
         let mut offset = held.images.get(nth).copied().unwrap_or(0);
         while offset < image.length {
@@ -326,6 +336,17 @@ async fn take(
     if head.ship != server.registrar.ship {
         return Err(refused("it is another ship's"));
     }
+    if let Some(own) = server.holds(last_log_id).await.map_err(refused)? {
+        // Nothing of it is missing: nothing is sent but that it is whole.
+        let held = Held {
+            images: head.images.iter().map(|image| image.length).collect(),
+            last: head.last(),
+        };
+        wire::push(&mut writer.encoder, PROGRESS, &held);
+        writer.flush().await?;
+        whole(reader).await?;
+        return Ok(own);
+    }
     let pier = server.pier.clone();
     let incoming = work(move || IncomingEpoch::begin(&pier, head, simulated::faults())).await?;
     let held = Held {
@@ -346,6 +367,9 @@ async fn take(
     // Checking a large image takes its time, and so does installing it.
     let installed = async {
         let complete = work(move || incoming.complete()).await?;
+        if let Some(own) = server.holds(last_log_id).await.map_err(refused)? {
+            return Ok(own);
+        }
         let snapshot = Snapshot {
             meta: place.meta(),
             snapshot: SnapshotData::Incoming(Box::new(complete)),
@@ -358,6 +382,23 @@ async fn take(
         Ok(response.vote)
     };
     while_alive(writer, installed).await
+}
+
+/// Waits until the leader says that all is sent, of a snapshot of which nothing was missing.
+async fn whole(reader: &mut Reader) -> Result<(), LinkError> {
+    loop {
+        match due(reader).await?.kind {
+            WHOLE => return Ok(()),
+            kind::ALIVE => {}
+            found => {
+                return Err(WireError::Kind {
+                    found,
+                    expected: "the end of a snapshot",
+                }
+                .into());
+            }
+        }
+    }
 }
 
 /// Takes messages until the leader says that all is sent.
@@ -468,4 +509,37 @@ pub(crate) fn fuzz(body: &Bytes) {
     let _ = crate::raft::codec::decode::<Offer>("an offer", body);
     let _ = crate::raft::codec::decode::<Held>("what is held", body);
     let _ = read_events(body.clone());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{store::event_log::LogHash, types::ShipIdentity};
+
+    #[test]
+    fn what_was_not_offered_is_not_held() {
+        let ship = ShipIdentity {
+            who: 0,
+            fake: true,
+            life: 2,
+        };
+        let head = SnapshotHead {
+            epoch: EventNumber(10),
+            ship,
+            vere_version: "3.5".to_owned(),
+            images: Vec::new(),
+            base: LogHash::starting_after(EventNumber(10)),
+            hash: LogHash::starting_after(EventNumber(12)),
+            raft: Bytes::new(),
+        };
+        let check = |last| {
+            let held = Held {
+                images: Vec::new(),
+                last: EventNumber(last),
+            };
+            held.check(&head).is_ok()
+        };
+        assert!(check(10) && check(11) && check(12));
+        assert!(!check(9) && !check(13) && !check(u64::MAX));
+    }
 }

@@ -213,6 +213,7 @@ impl Node {
                 id,
                 cluster,
                 raft: raft.clone(),
+                raft_log: raft_log.clone(),
                 pier: config.pier.clone(),
                 votes_from: now + quiet,
                 leader_heard,

@@ -230,6 +230,18 @@ impl RaftLog {
             .map_or(0, |disk| disk.used_bytes())
     }
 
+    /// Whether the log ends with the entry `last` or a later one, and that is on disk.
+    ///
+    /// # Errors
+    /// When the store has failed or was closed.
+    pub(crate) async fn reaches(&self, last: LogId) -> io::Result<bool> {
+        let reaches = lock(&self.shared.state).last >= Some(last);
+        if reaches {
+            self.durably(|reply| Command::Settle { reply }).await?;
+        }
+        Ok(reaches)
+    }
+
     /// Writes what waits, syncs, and closes. Other handles get errors from then on.
     ///
     /// # Errors

@@ -42,6 +42,8 @@ pub(super) enum Command {
     Vote { vote: Vote, reply: Reply },
     /// Take away the entries from `end` on.
     Truncate { end: u64, reply: Reply },
+    /// Answer when all that was asked before is on disk.
+    Settle { reply: Reply },
     /// Look at what is to be purged.
     Purge,
     /// Write what waits, and end.
@@ -260,7 +262,7 @@ impl Writer {
                     // Whoever asked may have gone.
                     let _ = reply.send(result.clone());
                 }
-                Command::Truncate { reply, .. } | Command::Close { reply } => {
+                Command::Truncate { reply, .. } | Command::Settle { reply } | Command::Close { reply } => {
                     let _ = reply.send(result.clone());
                 }
                 Command::Purge => {}
@@ -297,7 +299,10 @@ impl Writer {
             };
             match command {
                 Command::Append { flushed, .. } => flushed.io_completed(Err(closed())),
-                Command::Vote { reply, .. } | Command::Truncate { reply, .. } | Command::Close { reply } => {
+                Command::Vote { reply, .. }
+                | Command::Truncate { reply, .. }
+                | Command::Settle { reply }
+                | Command::Close { reply } => {
                     // A closed store that is sound answers by going away.
                     if let Err(failure) = shared.health.check() {
                         let _ = reply.send(Err(failure));
@@ -333,7 +338,7 @@ fn put(
         }
         Command::Vote { vote, .. } => change.put_vote(vote).map(|()| end),
         Command::Truncate { end: to, .. } => change.truncate(*to).map(|()| end.min(*to)),
-        Command::Purge | Command::Close { .. } => Ok(end),
+        Command::Settle { .. } | Command::Purge | Command::Close { .. } => Ok(end),
     }
 }
 
@@ -350,6 +355,7 @@ fn describe(group: &[Command]) -> String {
         }
         Command::Vote { vote, .. } => format!("writing the vote {vote}"),
         Command::Truncate { end, .. } => format!("truncating to entry {end}"),
+        Command::Settle { .. } => "settling".to_owned(),
         Command::Purge | Command::Close { .. } => "purging".to_owned(),
     };
     match group {

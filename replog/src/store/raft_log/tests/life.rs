@@ -77,6 +77,29 @@ async fn t11_entries_are_readable_before_they_are_on_disk_and_acknowledged_after
 }
 
 #[tokio::test]
+async fn t11_the_log_reaches_an_entry_once_that_is_on_disk() {
+    let (_dir, mut log, let_go) = gated();
+    let (flushed, _written) = TypeConfig::oneshot();
+    log.append(entries(2, 0..3), IOFlushed::signal(flushed))
+        .await
+        .unwrap();
+    assert!(!log.reaches(log_id(Term(2), 3)).await.unwrap(), "it ends before");
+    assert!(
+        !log.reaches(log_id(Term(3), 0)).await.unwrap(),
+        "and is of an earlier term"
+    );
+    let mut asking = tokio::spawn({
+        let log = log.clone();
+        async move { log.reaches(log_id(Term(2), 1)).await.unwrap() }
+    });
+    tokio::time::timeout(Duration::from_millis(50), &mut asking)
+        .await
+        .expect_err("it is not on disk");
+    drop(let_go);
+    assert!(asking.await.unwrap());
+}
+
+#[tokio::test]
 async fn t12_what_collects_during_a_sync_goes_in_one_transaction() {
     let (dir, mut log, let_go) = gated();
     let mut waiting = Vec::new();
