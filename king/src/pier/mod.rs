@@ -7,6 +7,7 @@ mod catch_up;
 mod control;
 mod leaving;
 mod office;
+mod patience;
 mod saving;
 mod serf;
 mod serf_events;

@@ -244,8 +244,27 @@ impl Office {
         }
     }
 
-    /// An event ended the serf too often.
-    pub(crate) fn give_up_oldest(&mut self) {
+    /// The serf died over the oldest event that it was given. One over which it died too often is given up, and its driver told;
+    /// but without the kernel's answer to `%wyrd` no office begins, so that is asked again.
+    ///
+    /// # Errors
+    /// How often it died over `%wyrd`, when that is more often than a sound serf does.
+    pub(crate) fn serf_died(&mut self) -> Result<(), u32> {
+        let Some(fed) = self.pipeline.oldest_in_serf() else {
+            return Ok(());
+        };
+        fed.kills += 1;
+        match (fed.kills, fed.tag.wyrd) {
+            (kills, true) if kills >= limits::SERF_DEATHS_IN_A_ROW => Err(kills),
+            (kills, false) if kills >= limits::KILLS_PER_EVENT => {
+                self.give_up_oldest();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn give_up_oldest(&mut self) {
         let work = self.pipeline.give_up_oldest();
         tracing::error!(
             wire = %work.ovum.path(), tag = %work.ovum.tag(),
@@ -417,8 +436,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn what_is_tried_again_goes_before_what_was_planned_later() {
+    /// An office with two drivers.
+    fn office() -> Office {
         let run_ahead = RunAhead {
             events: 8,
             bytes: 1000,
@@ -428,6 +447,52 @@ mod tests {
         let mut office = Office::new(Term(1), EventNumber(5), run_ahead, BatchLimits::default(), now);
         office.clock = Some(EventClock::new(None));
         office.open(vec![Box::new(Idle), Box::new(Idle)]).unwrap();
+        office
+    }
+
+    /// Gives the serf what waits.
+    fn feed(office: &mut Office) {
+        while let Some(message) = office.message_now() {
+            assert!(office.sort(message).is_none());
+        }
+        while let Some(Next::Work { job, work }) = office.next(0, false) {
+            office.pipeline.fed(job, bytes::Bytes::new(), work);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_that_ends_the_serf_too_often_is_given_up() {
+        let mut office = office();
+        let (told, outcome) = std::sync::mpsc::channel();
+        let ovum = Ovum::new("d", ["term", "1"], n!["bad", 0u64]);
+        let tell = move |outcome: Outcome| drop(told.send(format!("{outcome:?}")));
+        office.intake(0).plan_now(ovum, Some(Box::new(tell)));
+        feed(&mut office);
+        for _ in 1..limits::KILLS_PER_EVENT {
+            office.serf_died().unwrap();
+            assert!(outcome.try_recv().is_err(), "it is tried again");
+        }
+        office.serf_died().unwrap();
+        assert_eq!(outcome.try_recv().unwrap(), "Dropped(KilledSerf)");
+        assert_eq!(office.pipeline.depth(), (0, 0));
+        office.serf_died().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_wyrd_that_ends_the_serf_is_asked_again_or_the_king_gives_up() {
+        let mut office = office();
+        office.plan_wyrd(Ovum::new("", ["arvo"], n!["wyrd", 0u64]));
+        feed(&mut office);
+        for _ in 1..limits::SERF_DEATHS_IN_A_ROW {
+            office.serf_died().unwrap();
+            assert_eq!(office.pipeline.depth(), (1, 0), "it is tried again");
+        }
+        assert_eq!(office.serf_died(), Err(limits::SERF_DEATHS_IN_A_ROW));
+    }
+
+    #[tokio::test]
+    async fn what_is_tried_again_goes_before_what_was_planned_later() {
+        let mut office = office();
         let ovum = |name: &'static str| Ovum::new("d", ["term", "1"], n![name, 0u64]);
         office.intake(1).plan_now(ovum("other"), None);
         office.intake(0).plan_now(ovum("later"), None);

@@ -1,6 +1,9 @@
 //! The pier's hold on its serf: spawn, wake, send, hear, notice a hang, start anew.
 
-use super::serf_events::SerfEvents;
+use super::{
+    patience::{Long, Patience},
+    serf_events::SerfEvents,
+};
 use crate::{
     driver::{PeekCallback, QuizCallback},
     limits,
@@ -59,8 +62,7 @@ pub(crate) struct Serf {
     /// When a serf that died may be started again.
     retry_at: Option<Instant>,
     deaths_in_a_row: u32,
-    /// How often in a row it was killed over something that may take long: the next one is given more time.
-    kills_in_a_row: u32,
+    patience: Patience,
     /// The last serf's process, until it is reaped: it may still be writing its files.
     leaving: Option<oneshot::Receiver<()>>,
 }
@@ -126,16 +128,18 @@ struct Running {
     watchdog: Watchdog,
     awake: bool,
     started: Instant,
+    /// What it is at, if that may take long: nothing else is asked of it meanwhile.
+    long: Option<Long>,
 }
 
 impl Serf {
     pub(crate) fn new(settings: SerfSettings) -> Serf {
         Serf {
+            patience: Patience::new(settings.deadlines.kill),
             settings,
             running: None,
             retry_at: Some(crate::clock::instant()),
             deaths_in_a_row: 0,
-            kills_in_a_row: 0,
             leaving: None,
         }
     }
@@ -162,6 +166,7 @@ impl Serf {
             watchdog: Watchdog::new(self.settings.deadlines),
             awake: false,
             started: now,
+            long: None,
         });
         Ok(())
     }
@@ -229,7 +234,9 @@ impl Serf {
             serf_ipc::Incoming::Reply(..) => {
                 running.watchdog.answered(now);
                 self.deaths_in_a_row = 0;
-                self.kills_in_a_row = 0;
+                if let Some(long) = running.long.take() {
+                    self.patience.done(long, running.session.event());
+                }
             }
             _ => {}
         }
@@ -242,19 +249,18 @@ impl Serf {
         let Some(running) = &mut self.running else {
             return Ok(());
         };
-        let (bounded, long) = (
-            matches!(writ, Writ::Work { .. } | Writ::Peek { .. }),
-            matches!(writ, Writ::Play { .. } | Writ::Save(_)),
-        );
+        let long = match writ {
+            Writ::Play { .. } => Some(Long::Play),
+            Writ::Save(_) => Some(Long::Save),
+            _ => None,
+        };
+        let bounded = matches!(writ, Writ::Work { .. } | Writ::Peek { .. });
         let frame = running.session.send(writ, asked)?;
-        if bounded {
+        if let Some(long) = long {
+            running.long = Some(long);
+            running.watchdog.started_long(self.patience.with(long), now);
+        } else if bounded {
             running.watchdog.started(now);
-        } else if long {
-            // What the log holds was computed in bounded time, so it is played in bounded time; but this machine may be slower.
-            let doubled = 2u32.saturating_pow(self.kills_in_a_row.min(limits::SERF_PATIENCE_DOUBLINGS));
-            running
-                .watchdog
-                .started_long(self.settings.deadlines.kill.saturating_mul(doubled), now);
         } else {
             running.watchdog.started_unbounded(now);
         }
@@ -270,7 +276,9 @@ impl Serf {
             Escalation::Warn => {}
             Escalation::Interrupt => running.child.interrupt(),
             Escalation::Kill => {
-                self.kills_in_a_row = self.kills_in_a_row.saturating_add(1);
+                if let Some(long) = running.long {
+                    self.patience.killed(long, running.session.event());
+                }
                 running.child.kill();
             }
         }

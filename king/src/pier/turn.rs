@@ -15,7 +15,7 @@ use crate::{
     settings::ReadMode,
     simulated::{self, Defect},
 };
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use replog::{Batch, Commit, Event, Role};
 use seguro_event::{EventNumber, Mug};
 use serf_ipc::{ChildEvent, Incoming, Noun, Reply, SessionError, WorkReply, Writ, jam};
@@ -185,21 +185,13 @@ impl Pier {
             "the serf ended; it is started again and played to where it was"
         );
         if let (Some(Asked::Work), Some(office)) = (unanswered.first(), &mut self.office) {
-            let (kills, wyrd) = office.pipeline.oldest_in_serf().map_or((0, false), |fed| {
-                fed.kills += 1;
-                (fed.kills, fed.tag.wyrd)
-            });
-            // Without the kernel's word on this king no office begins: it is asked until it answers.
-            if wyrd && kills >= limits::SERF_DEATHS_IN_A_ROW {
-                bail!(
-                    "the serf {} died {kills} times over the kernel's check of this king's versions (%wyrd), the last time so: {how}. Its \
-                     snapshot, its binary or this machine's memory is at fault; the log is safe",
-                    self.serf.command().program.display()
-                );
-            }
-            if !wyrd && kills >= limits::KILLS_PER_EVENT {
-                office.give_up_oldest();
-            }
+            let program = self.serf.command().program.display();
+            office.serf_died().map_err(|times| {
+                anyhow!(
+                    "the serf {program} died {times} times over the kernel's check of this king's versions (%wyrd), the last time so: {how}. Its \
+                     snapshot, its binary or this machine's memory is at fault; the log is safe"
+                )
+            })?;
         }
         self.serf_left(unanswered);
         if self.serf.deaths_in_a_row() >= limits::SERF_DEATHS_IN_A_ROW {
