@@ -25,11 +25,7 @@ use tokio::time::{sleep, timeout};
 async fn a_leader_alone(way: Way) {
     let cluster = Arc::new(Cluster::start(3).await);
     let (old, term, _) = cluster.leader().await;
-    cluster
-        .member(old)
-        .propose(term, batch(1, 10, 100))
-        .await
-        .unwrap();
+    cluster.propose(old, term, batch(1, 10, 100)).await;
     cluster.agree(10).await;
     // At no time may two members be certain of their office.
     let (twice, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -68,11 +64,7 @@ async fn a_leader_alone(way: Way) {
     let (new, next, barrier) = cluster.leader_after(term).await;
     assert_ne!(old, new);
     assert_eq!(barrier, EventNumber(10));
-    cluster
-        .member(new)
-        .propose(next, batch(11, 3, 100))
-        .await
-        .unwrap();
+    cluster.propose(new, next, batch(11, 3, 100)).await;
     committed(cluster.member(new), 13).await;
     assert_eq!(cluster.member(old).committed().borrow().event, EventNumber(10));
     cluster.isolate(old, Way::Open).await;
@@ -114,11 +106,7 @@ async fn a_follower_that_was_cut_off_does_not_disturb() {
     let (nth, term, _) = cluster.leader().await;
     let away = (nth + 1) % 3;
     cluster.isolate(away, Way::Cut).await;
-    cluster
-        .member(nth)
-        .propose(term, batch(1, 10, 100))
-        .await
-        .unwrap();
+    cluster.propose(nth, term, batch(1, 10, 100)).await;
     committed(cluster.member(nth), 10).await;
     // Long enough for it to have wanted an election several times.
     sleep(3 * replog::DEFAULT_ELECTION_TIMEOUT_MAX).await;
@@ -142,11 +130,7 @@ async fn a_damaged_frame_costs_a_connection_and_nothing_else() {
         for other in (0..3).filter(|other| *other != nth) {
             cluster.relays[nth][other].damage();
         }
-        cluster
-            .member(nth)
-            .propose(term, batch(next, 7, 5000))
-            .await
-            .unwrap();
+        cluster.propose(nth, term, batch(next, 7, 5000)).await;
         next += 7;
         if round % 5 == 0 {
             committed(cluster.member(nth), next - 1).await;
@@ -165,16 +149,8 @@ async fn a_damaged_frame_costs_a_connection_and_nothing_else() {
 async fn a_large_event_does_not_shake_the_office() {
     let cluster = Cluster::start(3).await;
     let (nth, term, _) = cluster.leader().await;
-    cluster
-        .member(nth)
-        .propose(term, batch(1, 1, 64 << 20))
-        .await
-        .unwrap();
-    cluster
-        .member(nth)
-        .propose(term, batch(2, 1, 1000))
-        .await
-        .unwrap();
+    cluster.propose(nth, term, batch(1, 1, 64 << 20)).await;
+    cluster.propose(nth, term, batch(2, 1, 1000)).await;
     cluster.agree(2).await;
     assert_eq!(cluster.leader().await.1, term, "the same office before and after");
 }
@@ -183,11 +159,7 @@ async fn a_large_event_does_not_shake_the_office() {
 async fn office_is_handed_over() {
     let cluster = Cluster::start(3).await;
     let (old, term, _) = cluster.leader().await;
-    cluster
-        .member(old)
-        .propose(term, batch(1, 50, 1000))
-        .await
-        .unwrap();
+    cluster.propose(old, term, batch(1, 50, 1000)).await;
     committed(cluster.member(old), 50).await;
     let heir = cluster
         .member(old)
@@ -202,7 +174,7 @@ async fn office_is_handed_over() {
     let (new, next, barrier) = cluster.leader_after(term).await;
     assert_eq!(cluster.member(new).status().id, heir);
     assert_eq!(barrier, EventNumber(50));
-    cluster.member(new).propose(next, batch(51, 1, 10)).await.unwrap();
+    cluster.propose(new, next, batch(51, 1, 10)).await;
     cluster.agree(51).await;
 }
 
@@ -217,7 +189,7 @@ async fn office_goes_to_one_that_nothing_holds_back() {
     let refused = cluster.member(old).transfer_to_one_that_is_near(patience).await;
     assert!(matches!(refused, Err(TransferError::NoHeir(_))), "{refused:?}");
     // The office goes on as if it had not been asked.
-    cluster.member(old).propose(term, batch(1, 5, 100)).await.unwrap();
+    cluster.propose(old, term, batch(1, 5, 100)).await;
     committed(cluster.member(old), 5).await;
     assert_eq!(cluster.leader().await.1, term);
     cluster.member(free).hold_back(false);
@@ -279,11 +251,7 @@ fn wipe(pier: &Path) {
 async fn a_wiped_member_is_replaced_under_a_new_name() {
     let mut cluster = Cluster::start(3).await;
     let (nth, term, _) = cluster.leader().await;
-    cluster
-        .member(nth)
-        .propose(term, batch(1, 20, 100))
-        .await
-        .unwrap();
+    cluster.propose(nth, term, batch(1, 20, 100)).await;
     cluster.agree(20).await;
     let gone = (nth + 1) % 3;
     let old = cluster.member(gone).status().id;
@@ -312,11 +280,7 @@ async fn a_wiped_member_is_replaced_under_a_new_name() {
     } else {
         (leader, term, EventNumber(0))
     };
-    cluster
-        .member(leader)
-        .propose(term, batch(21, 1, 10))
-        .await
-        .unwrap();
+    cluster.propose(leader, term, batch(21, 1, 10)).await;
     cluster.agree(21).await;
 }
 
@@ -325,18 +289,10 @@ async fn a_member_that_was_away_while_the_log_was_purged_gets_a_snapshot() {
     let mut cluster = Cluster::start(3).await;
     let (nth, term, _) = cluster.leader().await;
     let away = (nth + 1) % 3;
-    cluster
-        .member(nth)
-        .propose(term, batch(1, 20, 100))
-        .await
-        .unwrap();
+    cluster.propose(nth, term, batch(1, 20, 100)).await;
     cluster.agree(20).await;
     cluster.stop(away).await;
-    cluster
-        .member(nth)
-        .propose(term, batch(21, 30, 100))
-        .await
-        .unwrap();
+    cluster.propose(nth, term, batch(21, 30, 100)).await;
     committed(cluster.member(nth), 50).await;
     cluster.member(nth).make_durable(EventNumber(50)).await.unwrap();
     // The serf's image, as the king would have it saved.
@@ -346,11 +302,7 @@ async fn a_member_that_was_away_while_the_log_was_purged_gets_a_snapshot() {
     std::fs::write(image.join("south.bin"), vec![4; 16 << 10]).unwrap();
     cluster.member(nth).roll_epoch(EventNumber(50)).await.unwrap();
     cluster.member(nth).chop_epochs(1).await.unwrap();
-    cluster
-        .member(nth)
-        .propose(term, batch(51, 10, 100))
-        .await
-        .unwrap();
+    cluster.propose(nth, term, batch(51, 10, 100)).await;
     committed(cluster.member(nth), 60).await;
     cluster.member(nth).purge_all().await;
     until("the log is purged", || async {
@@ -380,11 +332,7 @@ async fn a_member_that_was_away_while_the_log_was_purged_gets_a_snapshot() {
         "before the epoch nothing is held"
     );
     // And it goes on from there.
-    cluster
-        .member(nth)
-        .propose(term, batch(61, 5, 100))
-        .await
-        .unwrap();
+    cluster.propose(nth, term, batch(61, 5, 100)).await;
     committed(cluster.member(away), 65).await;
     cluster.stop(away).await;
     cluster.open(away, Start::Resume).await;
@@ -395,11 +343,7 @@ async fn a_member_that_was_away_while_the_log_was_purged_gets_a_snapshot() {
 async fn a_leader_that_hears_nobody_gives_up_its_office() {
     let cluster = Cluster::start(3).await;
     let (old, term, _) = cluster.leader().await;
-    cluster
-        .member(old)
-        .propose(term, batch(1, 10, 100))
-        .await
-        .unwrap();
+    cluster.propose(old, term, batch(1, 10, 100)).await;
     cluster.agree(10).await;
     cluster.isolate(old, Way::Cut).await;
     // Nobody proposes anything there, and nobody tells it of another leader.
@@ -410,11 +354,7 @@ async fn a_leader_that_hears_nobody_gives_up_its_office() {
     .await;
     let (new, next, _) = cluster.leader_after(term).await;
     assert_ne!(new, old);
-    cluster
-        .member(new)
-        .propose(next, batch(11, 3, 100))
-        .await
-        .unwrap();
+    cluster.propose(new, next, batch(11, 3, 100)).await;
     cluster.isolate(old, Way::Open).await;
     cluster.agree(13).await;
 }
@@ -437,11 +377,7 @@ async fn lie_to_a_leader() -> bool {
     let mut cluster = Cluster::start(3).await;
     let (nth, term, _) = cluster.leader().await;
     let liar = (nth + 1) % 3;
-    cluster
-        .member(nth)
-        .propose(term, batch(1, 20, 100))
-        .await
-        .unwrap();
+    cluster.propose(nth, term, batch(1, 20, 100)).await;
     cluster.agree(20).await;
     cluster.stop(liar).await;
     let old = tempfile::tempdir().unwrap();
@@ -489,11 +425,7 @@ async fn lie_to_a_leader() -> bool {
     // The others go on.
     cluster.stop(liar).await;
     let (nth, term, _) = cluster.leader().await;
-    cluster
-        .member(nth)
-        .propose(term, batch(41, 1, 100))
-        .await
-        .unwrap();
+    cluster.propose(nth, term, batch(41, 1, 100)).await;
     cluster.agree(41).await;
     true
 }

@@ -243,6 +243,11 @@ impl Cluster {
         .await
     }
 
+    /// Has a member propose, in its office, what it must take.
+    pub(crate) async fn propose(&self, nth: usize, term: Term, batch: Batch) {
+        self.member(nth).propose(term, batch).await.unwrap();
+    }
+
     pub(crate) async fn stop(&mut self, nth: usize) {
         self.members[nth]
             .take()

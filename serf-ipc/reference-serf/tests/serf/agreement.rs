@@ -9,7 +9,7 @@
 
 use crate::comparison::answers;
 use crate::formulas::{formula, noun};
-use crate::talk::{Serf, both, life, pier};
+use crate::talk::{PEEKS, Serf, both, life, peek_at, pier};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
@@ -114,20 +114,8 @@ fn request() -> impl Strategy<Value = Noun> {
 }
 
 fn peek() -> impl Strategy<Value = Noun> {
-    let names = vec![
-        "count",
-        "counter",
-        "wakes",
-        "deadline",
-        "now",
-        "blobs",
-        "listeners",
-        "boot",
-        "crash",
-        "whey",
-    ];
     prop_oneof![
-        5 => select(names).prop_map(|name| n![n![0_u64, 0_u64], 1_u64, "once", "ax", 0_u64, name, 0_u64]),
+        5 => select(&PEEKS[..]).prop_map(peek_at),
         1 => noun(),
     ]
 }

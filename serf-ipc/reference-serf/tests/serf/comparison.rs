@@ -6,7 +6,7 @@
 
 use crate::conversations::from_hex;
 use crate::formulas::{Outcome, definition, formula, noun};
-use crate::talk::{Serf, life, pier, reference, vere};
+use crate::talk::{PEEKS, Serf, life, peek_at, pier, reference, vere};
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use seguro_event::EventNumber;
@@ -79,19 +79,7 @@ fn script() -> Vec<Writ> {
             job: job(wire, card),
         });
     }
-    for name in [
-        "count",
-        "counter",
-        "wakes",
-        "deadline",
-        "now",
-        "blobs",
-        "listeners",
-        "boot",
-        "crash",
-        "whey",
-    ] {
-        let sample = n![n![0_u64, 0_u64], 1_u64, "once", "ax", 0_u64, name, 0_u64];
+    for sample in PEEKS.map(peek_at) {
         script.push(Writ::Peek { limit_ms: 0, sample });
     }
     script.push(Writ::Peek {

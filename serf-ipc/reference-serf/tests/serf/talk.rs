@@ -19,6 +19,25 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// ~2026.1.1, about: the date of the first event.
 const BEGINNING: u128 = 0x8000_000d_39a1_aa60 << 64;
 
+/// The ends of the paths at which the kernel is asked: all that it knows, one that crashes, one that it does not know.
+pub(crate) const PEEKS: [&str; 10] = [
+    "count",
+    "counter",
+    "wakes",
+    "deadline",
+    "now",
+    "blobs",
+    "listeners",
+    "boot",
+    "crash",
+    "whey",
+];
+
+/// What a peek at such a path gives the kernel.
+pub(crate) fn peek_at(name: &str) -> Noun {
+    n![n![0_u64, 0_u64], 1_u64, "once", "ax", 0_u64, name, 0_u64]
+}
+
 /// The raw items of the kernel's lifecycle, assembled once.
 pub(crate) fn life() -> Vec<Noun> {
     static LIFE: OnceLock<Vec<Noun>> = OnceLock::new();
