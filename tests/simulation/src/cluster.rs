@@ -5,14 +5,15 @@ use crate::{
     disk::{Disks, Failing},
     entropy,
     fact::What,
-    limits::{FAULTS, FOUNDING, FRESH_EVENTS, HEALING, PURGE_EVERY, SEGMENTS, STEP_PATIENCE, TICK},
+    limits::{FAULTS, FOUNDING, FRESH_EVENTS, HEALING, NEAR, PURGE_EVERY, SEGMENTS, STEP_PATIENCE, TICK},
     member::{self, Order, Shared, Slot, live},
-    network::{Surroundings, Wires, host},
+    network::{Kernels, Surroundings, Wires, host},
     oracles::{Oracles, Violation},
+    process::Process,
     schedule::{Fault, Planned, Way, plan},
     ship::{self, KingOrder, KingWorld},
 };
-use replog::{Role, ShipIdentity, simulated};
+use replog::{MemberId, Role, ShipIdentity, simulated};
 use std::{
     any::Any,
     cell::Cell,
@@ -66,6 +67,10 @@ pub struct Tally {
     pub faults: usize,
     /// How often members were started.
     pub starts: u64,
+    /// How often a member's disk was lost.
+    pub wipes: u64,
+    /// How often a leader died over a change of members.
+    pub cut_changes: u64,
     /// Events committed in the end.
     pub events: u64,
     /// Facts that the oracles saw.
@@ -170,10 +175,10 @@ fn run_here(options: Options) -> Result<Tally, Failure> {
         facts: Cell::new(0),
         disks: disks.clone(),
     });
-    let wires = Wires::default();
+    let kernels = Kernels::new(members, Wires::default());
     let _world = simulated::enter(Surroundings {
         disks: disks.clone(),
-        wires: wires.clone(),
+        kernels: kernels.clone(),
         defect: match options.defect {
             Some(Planted::Log(defect)) => Some(defect),
             _ => None,
@@ -186,7 +191,7 @@ fn run_here(options: Options) -> Result<Tally, Failure> {
             _ => None,
         },
     }));
-    let mut cluster = Cluster::new(options.seed, Rc::clone(&shared), disks, wires);
+    let mut cluster = Cluster::new(options.seed, Rc::clone(&shared), disks, kernels)?;
     let faults = planned.len();
     cluster.found()?;
     cluster.suffer(planned)?;
@@ -196,26 +201,35 @@ fn run_here(options: Options) -> Result<Tally, Failure> {
         members,
         faults,
         starts: shared.slots.iter().map(|slot| slot.life.get()).sum(),
+        wipes: cluster.wipes,
+        cut_changes: cluster.cut_changes,
         events: cluster.newest(),
         facts: shared.facts.get(),
         lasted: Duration::from_millis(shared.now.get()),
     })
 }
 
-/// Members on their hosts.
+/// Members on their machines.
 struct Cluster {
+    /// The processes; None where it is gone. The first to be dropped: their sockets are their machines'.
+    processes: Vec<Option<Process>>,
+    /// The machines' kernels, and the network between them.
     hosts: turmoil::Sim<'static>,
     shared: Rc<Shared>,
     disks: Disks,
-    wires: Wires,
+    kernels: Kernels,
+    /// In which order processes get their turns.
+    turns: Dice,
     /// What each way is like now, `from * members + to`.
     ways: Vec<Way>,
     /// Steps after which a member that is away is started; None while it runs.
     away: Vec<Option<u64>>,
+    wipes: u64,
+    cut_changes: u64,
 }
 
 impl Cluster {
-    fn new(seed: u64, shared: Rc<Shared>, disks: Disks, wires: Wires) -> Cluster {
+    fn new(seed: u64, shared: Rc<Shared>, disks: Disks, kernels: Kernels) -> Result<Cluster, Failure> {
         let members = shared.slots.len();
         let mut hosts = turmoil::Builder::new()
             .rng_seed(seed)
@@ -227,17 +241,48 @@ impl Cluster {
             .enable_random_order()
             .build();
         for member in 0..members {
-            let shared = Rc::clone(&shared);
-            hosts.host(host(member), move || live(Rc::clone(&shared), member));
+            let kernels = kernels.clone();
+            hosts.host(host(member), move || kernels.boot(member));
         }
-        Cluster {
+        let mut cluster = Cluster {
+            processes: (0..members).map(|_| None).collect(),
             hosts,
             shared,
             disks,
-            wires,
+            kernels,
+            turns: Dice::new(seed, 4),
             ways: vec![Way::Open; members * members],
             away: vec![None; members],
+            wipes: 0,
+            cut_changes: 0,
+        };
+        (0..members).try_for_each(|member| cluster.start(member))?;
+        Ok(cluster)
+    }
+
+    /// Starts a member's process.
+    fn start(&mut self, member: usize) -> Result<(), Failure> {
+        let life = live(Rc::clone(&self.shared), member);
+        let process = Process::start(life).map_err(|error| Failure::Unable(error.to_string()))?;
+        self.processes[member] = Some(process);
+        Ok(())
+    }
+
+    /// A step of a member's process, if there is one.
+    fn run(&mut self, member: usize) -> Result<(), String> {
+        let slot = &self.shared.slots[member];
+        let Some(process) = &mut self.processes[member] else {
+            return Ok(());
+        };
+        if slot.stopped.get() {
+            process.stand_still(slot.drift.get());
+            return Ok(());
         }
+        let late = process.run(slot.drift.get())?;
+        if late > 0 {
+            self.shared.tell(Some(member), What::Woken(late));
+        }
+        Ok(())
     }
 
     fn members(&self) -> usize {
@@ -259,14 +304,20 @@ impl Cluster {
 
     /// One step of everybody's clock.
     fn step(&mut self) -> Result<(), Failure> {
-        // A member's task that panics breaks off the step.
-        self.hosts.step().map_err(|error| {
-            Failure::Broken(Violation {
-                oracle: "the members' own assertions",
-                at: self.shared.now.get(),
-                text: error.to_string(),
-            })
-        })?;
+        self.hosts
+            .step()
+            .map_err(|error| Failure::Unable(error.to_string()))?;
+        let mut members: Vec<usize> = (0..self.members()).collect();
+        while !members.is_empty() {
+            let member = members.swap_remove(self.turns.of(0..members.len() as u64) as usize);
+            self.run(member).map_err(|text| {
+                Failure::Broken(Violation {
+                    oracle: "the members' own assertions",
+                    at: self.shared.now.get(),
+                    text: format!("m{member}: {text}"),
+                })
+            })?;
+        }
         self.shared
             .now
             .set(self.shared.now.get() + TICK.as_millis() as u64);
@@ -280,6 +331,7 @@ impl Cluster {
                 Some(0) => {
                     self.away[member] = None;
                     self.hosts.bounce(host(member));
+                    self.start(member)?;
                 }
                 Some(left) => self.away[member] = Some(left - 1),
                 None => {}
@@ -297,10 +349,56 @@ impl Cluster {
             *left = (*left).max(steps);
             return;
         }
+        self.processes[member] = None;
         self.hosts.crash(host(member));
         self.shared.slots[member].clear();
         self.away[member] = Some(steps);
         self.shared.tell(Some(member), What::Crashed);
+    }
+
+    /// Takes a member's process and its disk away, for so many steps.
+    fn wipe(&mut self, member: usize, steps: u64) -> Result<(), Failure> {
+        self.crash(member, steps);
+        let removed = std::fs::remove_dir_all(self.shared.pier(member));
+        removed.map_err(|error| Failure::Unable(error.to_string()))?;
+        let slot = &self.shared.slots[member];
+        slot.wiped.set(true);
+        slot.id.set(None);
+        slot.committed.set(0);
+        self.wipes += 1;
+        self.shared.tell(Some(member), What::Wiped);
+        Ok(())
+    }
+
+    /// Whether a member's disk may be lost: somebody is certain to lead, no other member is being replaced, and a majority of all, this
+    /// one not among them, is up and near the log's end. What nobody could promise anything for is not tried.
+    fn can_spare(&self, member: usize) -> bool {
+        let slots = &self.shared.slots;
+        let leader = slots.iter().position(|slot| slot.certain.get().is_some());
+        let Some(status) = leader.and_then(|leader| self.shared.status(leader)) else {
+            return false;
+        };
+        let is = |id: MemberId| slots.iter().position(|slot| slot.id.get() == Some(id));
+        let well =
+            |other: usize| other != member && self.away[other].is_none() && !slots[other].stopped.get();
+        let voters = status.members.iter().filter(|peer| peer.voter);
+        let near = voters.clone().filter(|peer| {
+            is(peer.id).is_some_and(well)
+                && (peer.id == status.id || peer.matched.is_some_and(|at| at + NEAR >= status.last_log_index))
+        });
+        !status.joint
+            && status.members.len() == slots.len()
+            && voters.clone().count() == slots.len()
+            && voters.clone().all(|peer| is(peer.id).is_some())
+            && near.count() > slots.len() / 2
+    }
+
+    /// The leader that has begun to change the members, and has not ended.
+    fn changing(&self) -> Option<usize> {
+        let leads = |slot: &Slot| matches!(*slot.role.borrow(), Some(Role::Leader { .. }));
+        (0..self.members())
+            .filter(|member| leads(&self.shared.slots[*member]))
+            .find(|member| self.shared.status(*member).is_some_and(|status| status.joint))
     }
 
     /// Waits until all members are voters, and know the same to be committed.
@@ -328,7 +426,11 @@ impl Cluster {
                     .iter()
                     .map(|slot| {
                         let (committed, played) = (slot.committed.get(), slot.played.get());
-                        format!("{:?} committed {committed} played {played}", slot.role.borrow())
+                        let voters = slot.voters.get();
+                        format!(
+                            "{:?} of {voters} voters, committed {committed} played {played}",
+                            slot.role.borrow()
+                        )
                     })
                     .collect();
                 return Err(Failure::Broken(Violation {
@@ -349,8 +451,10 @@ impl Cluster {
         for step in 0..(FAULTS.as_millis() / TICK.as_millis()) as u64 {
             let now = TICK * step as u32;
             while let Some(mut begun) = coming.next_if(|planned| planned.from <= now) {
-                if begun.fault == Fault::IsolateLeader {
-                    begun.fault = Fault::Isolate(self.leader().unwrap_or(0));
+                match begun.fault {
+                    Fault::IsolateLeader => begun.fault = Fault::Isolate(self.leader().unwrap_or(0)),
+                    Fault::StopLeader => begun.fault = Fault::Stop(self.leader().unwrap_or(0)),
+                    _ => {}
                 }
                 self.tell(What::Fault(begun.fault.to_string()));
                 self.begin(&begun);
@@ -362,10 +466,28 @@ impl Cluster {
                 self.end(&ended.fault, &present);
             }
             self.set_ways(&present, step);
-            for planned in &present {
-                if planned.fault == Fault::Purge && step % PURGE_EVERY == 0 {
-                    (0..self.members()).for_each(|member| self.order(member, Order::Purge));
+            let mut done = Vec::new();
+            for (at, planned) in present.iter().enumerate() {
+                match planned.fault {
+                    Fault::Purge if step % PURGE_EVERY == 0 => {
+                        (0..self.members()).for_each(|member| self.order(member, Order::Purge));
+                    }
+                    Fault::Wipe(member, steps) if self.can_spare(member) => {
+                        self.wipe(member, steps)?;
+                        done.push(at);
+                    }
+                    Fault::CrashInChange => {
+                        if let Some(leader) = self.changing() {
+                            self.crash(leader, 300);
+                            self.cut_changes += 1;
+                            done.push(at);
+                        }
+                    }
+                    _ => {}
                 }
+            }
+            for at in done.into_iter().rev() {
+                present.remove(at);
             }
             self.step()?;
         }
@@ -413,6 +535,12 @@ impl Cluster {
             Fault::Transfer(member) => self.order(member, Order::Transfer),
             Fault::Serf(member, trouble) => self.shared.slots[member].serf.set(Some(trouble)),
             Fault::Stall(member) => self.shared.slots[member].stalled.set(true),
+            Fault::Stop(member) if self.away[member].is_none() => {
+                self.shared.slots[member].stopped.set(true);
+                self.shared.slots[member].certain.set(None);
+                self.shared.tell(Some(member), What::Stopped);
+            }
+            Fault::Drift(member, drift) => self.shared.slots[member].drift.set(drift),
             Fault::Clock(member, skew) => self.shared.slots[member].skew_ms.set(skew),
             Fault::Save(member) => self.king_order(member, KingOrder::Save),
             Fault::Roll(member) => self.king_order(member, KingOrder::Roll),
@@ -447,6 +575,16 @@ impl Cluster {
                 if !again(&|fault| matches!(fault, Fault::Stall(other) if *other == member)) =>
             {
                 self.shared.slots[member].stalled.set(false);
+            }
+            Fault::Stop(member)
+                if !again(&|fault| matches!(fault, Fault::Stop(other) if *other == member)) =>
+            {
+                self.shared.slots[member].stopped.set(false);
+            }
+            Fault::Drift(member, _)
+                if !again(&|fault| matches!(fault, Fault::Drift(other, _) if *other == member)) =>
+            {
+                self.shared.slots[member].drift.set(0);
             }
             Fault::Clock(member, _)
                 if !again(&|fault| matches!(fault, Fault::Clock(other, _) if *other == member)) =>
@@ -483,7 +621,7 @@ impl Cluster {
                     self.hosts.release(a, b);
                 }
                 if was == Way::Closed {
-                    self.wires.reset(from, to);
+                    self.kernels.wires.reset(from, to);
                 }
                 match way {
                     Way::Open => self.hosts.repair_oneway(a, b),
@@ -506,6 +644,10 @@ impl Cluster {
                 .filter(|slot| matches!(*slot.role.borrow(), Some(Role::Leader { .. })))
                 .count();
             leaders == 1
+                && shared
+                    .slots
+                    .iter()
+                    .all(|slot| slot.voters.get() == shared.slots.len())
                 && committed.iter().all(|events| *events >= goal)
                 && shared.slots.iter().all(|slot| shared.has_played(slot, goal))
         })

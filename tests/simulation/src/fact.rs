@@ -53,6 +53,12 @@ pub enum What {
     DiskFailed,
     /// Its process is gone.
     Crashed,
+    /// Its disk is gone as well: what comes in its place is another member.
+    Wiped,
+    /// Its process stands still.
+    Stopped,
+    /// It goes on, and finds that it is so many milliseconds later.
+    Woken(u64),
     /// Its role has changed.
     Role(Role),
     /// Its status, looked at now and then.
@@ -178,10 +184,15 @@ impl fmt::Display for What {
             What::Fatal(why) => write!(f, "must stop: {why}"),
             What::DiskFailed => f.write_str("a step of its disk failed"),
             What::Crashed => f.write_str("crashed"),
+            What::Wiped => f.write_str("its disk is lost: another comes in its place"),
+            What::Stopped => f.write_str("its process is stopped"),
+            What::Woken(late) => write!(f, "its process goes on, {late} ms later"),
             What::Role(role) => write!(f, "role {role:?}"),
             What::Status(status) => write!(
                 f,
-                "status term {} committed {} durable {} index {} purged {} bytes {}",
+                "status of {}{} term {} committed {} durable {} index {} purged {} bytes {}",
+                status.id,
+                if status.joint { " changing members" } else { "" },
                 status.term,
                 status.committed,
                 status.durable,

@@ -46,5 +46,18 @@ pub(crate) const MAP_BYTES: usize = 1 << 30;
 /// Segments that a connection holds: a sender waits beyond.
 pub(crate) const SEGMENTS: usize = 4096;
 
+/// What a socket's buffer holds each way, bytes: a kernel's usual size.
+pub(crate) const SOCKET_BYTES: usize = 256 * 1024;
+
+/// Thousandths of everybody's time by which one member's monotonic clock may be off, slow or fast. A leader's lease is 375 ms of its
+/// clock from when it spoke, those who heard it wait 500 ms of theirs: the lease holds while no clock runs 4/3 as fast as another. These are
+/// just inside, and a run has slow clocks or fast ones.
+pub(crate) const SLOWEST: i64 = -240;
+/// See [`SLOWEST`].
+pub(crate) const FASTEST: i64 = 320;
+
+/// Who asks for a disk to be wiped sees that the others trail by no more entries than this: those of a moment, under load.
+pub(crate) const NEAR: u64 = 64;
+
 /// The members' port.
 pub(crate) const PORT: u16 = 7000;

@@ -113,10 +113,12 @@ fn one(arguments: &Arguments) -> ExitCode {
     match run(options) {
         Ok(tally) => {
             println!(
-                "seed {seed}: {} members, {} faults, {} starts, {} events, {} facts in {} simulated ms: all promises kept",
+                "seed {seed}: {} members, {} faults, {} starts, {} disks lost, {} changes of members cut short, {} events, {} facts in {} simulated ms: all promises kept",
                 tally.members,
                 tally.faults,
                 tally.starts,
+                tally.wipes,
+                tally.cut_changes,
                 tally.events,
                 tally.facts,
                 tally.lasted.as_millis()

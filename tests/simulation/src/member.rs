@@ -13,7 +13,7 @@ use crate::{
     ship::{self, KingOrder},
 };
 use bytes::Bytes;
-use replog::{Batch, Config, Event, Replog, Role, ShipIdentity, Start, Term};
+use replog::{Batch, Config, Event, MemberId, Replog, Role, ShipIdentity, Start, Status, Term};
 use seguro_event::{EventNumber, Mug};
 use seguro_king::boot::BootSequence;
 use std::{
@@ -44,6 +44,14 @@ pub(crate) struct Slot {
     pub(crate) committed: Cell<u64>,
     pub(crate) role: RefCell<Option<Role>>,
     pub(crate) voters: Cell<usize>,
+    /// Who it is; None after its disk was lost, until it is known who came in its place.
+    pub(crate) id: Cell<Option<MemberId>>,
+    /// Whether its disk was ever lost.
+    pub(crate) wiped: Cell<bool>,
+    /// Its process stands still.
+    pub(crate) stopped: Cell<bool>,
+    /// Thousandths by which its machine's monotonic clock is off.
+    pub(crate) drift: Cell<i64>,
     /// The log that is open.
     replog: RefCell<Option<Replog>>,
     /// The runtime of the host, by which a task is known to be of it.
@@ -70,6 +78,7 @@ impl Slot {
         self.runtime.set(None);
         self.serf.set(None);
         self.stalled.set(false);
+        self.stopped.set(false);
         self.king_orders.take();
         self.played.set(0);
     }
@@ -119,6 +128,16 @@ impl Shared {
         self.directory.join(format!("m{member}"))
     }
 
+    /// Whether a member with an empty directory is to found the cluster: it was the first, and still has its first disk.
+    pub(crate) fn founds(&self, member: usize) -> bool {
+        member == 0 && !self.slots[member].wiped.get()
+    }
+
+    /// What a member says of itself now, where it is open.
+    pub(crate) fn status(&self, member: usize) -> Option<Status> {
+        self.slots[member].replog.borrow().as_ref().map(Replog::status)
+    }
+
     /// Whether a member's serf stands at this event or a later one, where there are serfs.
     pub(crate) fn has_played(&self, slot: &Slot, event: u64) -> bool {
         self.boot.is_none() || slot.played.get() >= event
@@ -146,8 +165,7 @@ impl Shared {
 
     /// A member's serf writes a snapshot.
     pub(crate) fn saves(&self, member: usize, event: u64) {
-        let status = self.slots[member].replog.borrow().as_ref().map(Replog::status);
-        if let Some(status) = status {
+        if let Some(status) = self.status(member) {
             self.tell(
                 Some(member),
                 What::Saved {
@@ -186,7 +204,7 @@ impl Shared {
         let pier = self.pier(member);
         let start = if pier.join(".urb/raft/identity").exists() {
             Start::Resume
-        } else if member == 0 {
+        } else if self.founds(member) {
             Start::Found {
                 genesis: self.genesis,
             }
@@ -209,7 +227,7 @@ impl Shared {
 }
 
 /// A member's process.
-pub(crate) async fn live(shared: Rc<Shared>, member: usize) -> turmoil::Result {
+pub(crate) async fn live(shared: Rc<Shared>, member: usize) {
     let slot = &shared.slots[member];
     slot.life.set(slot.life.get() + 1);
     slot.runtime
@@ -232,10 +250,10 @@ pub(crate) async fn live(shared: Rc<Shared>, member: usize) -> turmoil::Result {
             }
             shared.tell(Some(member), What::Refused(shared.plain(&error.to_string())));
             slot.ended.set(true);
-            pending::<()>().await;
         }
     }
-    Ok(())
+    // Whoever runs the cluster takes it away.
+    pending().await
 }
 
 /// Looks at the member at every step, and does what it is told.
@@ -299,6 +317,7 @@ async fn watch(shared: &Shared, member: usize, replog: &Replog) {
                 return pending().await;
             }
             joined = !status.cluster.is_empty();
+            slot.id.set(Some(status.id));
             slot.voters
                 .set(status.members.iter().filter(|member| member.voter).count());
             tell(What::Status(Box::new(status)));

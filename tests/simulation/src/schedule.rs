@@ -3,7 +3,7 @@
 use crate::{
     dice::Dice,
     disk::Failing,
-    limits::{FAULTS, TICK},
+    limits::{FASTEST, FAULTS, SLOWEST, TICK},
     serf::Trouble,
 };
 use std::{fmt, time::Duration};
@@ -43,6 +43,16 @@ pub enum Fault {
     Purge,
     /// A member hands over its office, if it has one.
     Transfer(usize),
+    /// A member's process and its disk are gone, as soon as the others can do without it; after so many steps it comes back empty.
+    Wipe(usize, u64),
+    /// Whoever leads dies while a change of members is half done: once.
+    CrashInChange,
+    /// A member's process stands still: its Raft, its pier, its serf.
+    Stop(usize),
+    /// The same, for whichever member leads when it begins.
+    StopLeader,
+    /// A member's monotonic clock is off by so many thousandths.
+    Drift(usize, i64),
     /// Something is wrong with a member's serf.
     Serf(usize, Trouble),
     /// A member's pier gets no turn, while its log goes on.
@@ -120,6 +130,28 @@ fn kings(member: usize, dice: &mut Dice) -> Fault {
     }
 }
 
+/// What may go wrong while a disk that was lost is filled again: the logs end behind what it needs, a connection breaks over and over, the
+/// leader dies over the change of members, and of whole kings nobody has the first epoch any more.
+fn around_wipe(member: usize, members: usize, ship: bool, dice: &mut Dice) -> Vec<Fault> {
+    let others = (0..members).filter(|other| *other != member);
+    let mut faults = Vec::new();
+    if dice.once_in(2) {
+        faults.push(Fault::Purge);
+        if ship && dice.once_in(2) {
+            faults.extend(others.clone().map(Fault::Roll));
+        }
+    }
+    match dice.of(0..4) {
+        0 => faults.extend(others.map(|other| Fault::Flap(member, other))),
+        1 => faults.extend(others.map(|other| Fault::SlowLink(member, other, TICK * 100))),
+        _ => {}
+    }
+    if dice.once_in(2) {
+        faults.push(Fault::CrashInChange);
+    }
+    faults
+}
+
 /// What goes wrong in a cluster of `members`, of logs or of whole kings.
 #[must_use]
 pub fn plan(members: usize, ship: bool, dice: &mut Dice) -> Vec<Planned> {
@@ -132,6 +164,8 @@ pub fn plan(members: usize, ship: bool, dice: &mut Dice) -> Vec<Planned> {
             fault: Fault::Purge,
         });
     }
+    // A clock that is slow beside one that is fast would be more than a lease allows.
+    let slow = dice.once_in(2);
     // Some runs are busier than others.
     let pause = dice.of(100..1_500);
     loop {
@@ -142,7 +176,7 @@ pub fn plan(members: usize, ship: bool, dice: &mut Dice) -> Vec<Planned> {
         let member = dice.of(0..members as u64) as usize;
         let (one, other) = dice.pair(members);
         let mut lasts = TICK * dice.of(50..3_000) as u32;
-        let fault = match dice.of(0..if ship { 42 } else { 24 }) {
+        let fault = match dice.of(0..if ship { 50 } else { 32 }) {
             0..4 => Fault::Crash(member),
             4 => {
                 lasts = lasts.min(TICK * 800);
@@ -164,8 +198,32 @@ pub fn plan(members: usize, ship: bool, dice: &mut Dice) -> Vec<Planned> {
             ),
             21..23 => Fault::Purge,
             23 => Fault::Transfer(member),
+            24..27 => {
+                // Past its lease in most cases, past elections in many.
+                lasts += TICK * 300;
+                Fault::StopLeader
+            }
+            27 => Fault::Stop(member),
+            28 => Fault::Drift(
+                member,
+                match (dice.once_in(2), slow) {
+                    (true, true) => SLOWEST,
+                    (true, false) => FASTEST,
+                    (false, true) => -(dice.of(1..SLOWEST.unsigned_abs()) as i64),
+                    (false, false) => dice.of(1..FASTEST as u64) as i64,
+                },
+            ),
+            29..32 => {
+                // It may have to wait for the others, and they for it.
+                lasts += TICK * 1_500;
+                for fault in around_wipe(member, members, ship, dice) {
+                    let to = (from + lasts).min(FAULTS);
+                    planned.push(Planned { from, to, fault });
+                }
+                Fault::Wipe(member, dice.of(50..800))
+            }
             // Long enough for another to be elected.
-            24..28 => {
+            32..36 => {
                 lasts += TICK * 1_200;
                 Fault::IsolateLeader
             }

@@ -92,7 +92,7 @@ pub(crate) async fn serve(shared: &Shared, member: usize, replog: &Replog) {
     };
     let settings = settings(&pier, shared.slots.len(), reads);
     // Where the first start was cut short before the boot was committed, nothing has been lost but the start.
-    let sequence = (member == 0).then(|| shared.boot.clone()).flatten();
+    let sequence = shared.founds(member).then(|| shared.boot.clone()).flatten();
     let (pier, handle) = Pier::new(settings, replog.clone(), sequence);
     let look = async {
         loop {

@@ -34,6 +34,8 @@ impl Oracle for Kept {
         };
         match &fact.what {
             What::Started => member.fresh = true,
+            // Nobody counts on it: it comes under another identity.
+            What::Wiped => *member = Member::default(),
             // Before a vote is known nothing has been read from the disk.
             What::Status(status) if status.term > Term(0) => {
                 member.id = Some(status.id);

@@ -31,6 +31,7 @@ impl Oracle for Monotonic {
         match &fact.what {
             // Its event log, with what was durable there, is all that it knows at first.
             What::Crashed => member.committed = member.durable,
+            What::Wiped => *member = Member::default(),
             What::Committed { commit, .. } => {
                 if commit.event.0 < member.committed {
                     return Err(format!("{} after {}", commit.event, member.committed));

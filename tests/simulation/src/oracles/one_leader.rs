@@ -38,7 +38,8 @@ impl Oracle for OneLeader {
         };
         match &fact.what {
             What::Certain(term) => *certain = *term,
-            What::Crashed => *certain = None,
+            // One that stands still is asked by nobody; when it goes on it says it anew.
+            What::Crashed | What::Stopped => *certain = None,
             _ => return Ok(()),
         }
         let Some(term) = *certain else { return Ok(()) };
