@@ -13,8 +13,10 @@ use std::{
     time::Duration,
 };
 
-/// A sleep below this only lets other tasks go first: half of tokio's tick.
-const TOO_SHORT: Duration = Duration::from_micros(500);
+/// A sleep below this only lets other tasks go first. No more than that pause: openraft's ticks are due at fixed instants, and its loop, where
+/// it is woken before one (as after the process was stopped), sends a tick at once and sleeps again for what is left. If that
+/// were cut short it would send ticks without end until the instant has come.
+const TOO_SHORT: Duration = Duration::from_micros(2);
 
 /// The runtime.
 #[derive(Debug)]
@@ -127,6 +129,13 @@ mod tests {
         let mut yielding = std::pin::pin!(Yield::default());
         assert!(futures::poll!(yielding.as_mut()).is_pending());
         assert!(futures::poll!(yielding).is_ready());
+    }
+
+    #[tokio::test]
+    async fn what_is_left_until_a_tick_is_slept_whole() {
+        let tick = Of::<TokioRuntime>::now() + Duration::from_micros(400);
+        RaftRuntime::sleep_until(tick).await;
+        assert!(Of::<TokioRuntime>::now() >= tick);
     }
 
     #[tokio::test]

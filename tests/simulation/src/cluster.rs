@@ -5,7 +5,10 @@ use crate::{
     disk::{Disks, Failing},
     entropy,
     fact::What,
-    limits::{FAULTS, FOUNDING, FRESH_EVENTS, HEALING, NEAR, PURGE_EVERY, SEGMENTS, STEP_PATIENCE, TICK},
+    limits::{
+        BEYOND, FAULTS, FOUNDING, FRESH_EVENTS, HEALING, NEAR, PURGE_EVERY, SEGMENTS, STANDING,
+        STEP_PATIENCE, TICK,
+    },
     member::{self, Order, Shared, Slot, live},
     network::{Kernels, Surroundings, Wires, host},
     oracles::{Oracles, Violation},
@@ -49,6 +52,8 @@ pub enum Planted {
     Log(replog::simulated::Defect),
     /// The king's.
     King(seguro_king::simulated::Defect),
+    /// No defect of the program: clocks that drift by more than a lease allows for.
+    ClocksBeyondLease,
 }
 
 /// The ship of a log that has no king.
@@ -192,6 +197,7 @@ fn run_here(options: Options) -> Result<Tally, Failure> {
         },
     }));
     let mut cluster = Cluster::new(options.seed, Rc::clone(&shared), disks, kernels)?;
+    cluster.clocks_beyond = options.defect == Some(Planted::ClocksBeyondLease);
     let faults = planned.len();
     cluster.found()?;
     cluster.suffer(planned)?;
@@ -226,6 +232,8 @@ struct Cluster {
     away: Vec<Option<u64>>,
     wipes: u64,
     cut_changes: u64,
+    /// Whether clocks drift by more than a lease allows.
+    clocks_beyond: bool,
 }
 
 impl Cluster {
@@ -255,6 +263,7 @@ impl Cluster {
             away: vec![None; members],
             wipes: 0,
             cut_changes: 0,
+            clocks_beyond: false,
         };
         (0..members).try_for_each(|member| cluster.start(member))?;
         Ok(cluster)
@@ -454,6 +463,12 @@ impl Cluster {
                 match begun.fault {
                     Fault::IsolateLeader => begun.fault = Fault::Isolate(self.leader().unwrap_or(0)),
                     Fault::StopLeader => begun.fault = Fault::Stop(self.leader().unwrap_or(0)),
+                    Fault::DriftLeader(drift) => {
+                        begun.fault = Fault::Drift(self.leader().unwrap_or(0), drift);
+                    }
+                    Fault::DriftFollowers(drift) => {
+                        begun.fault = Fault::DriftAllBut(self.leader().unwrap_or(0), drift);
+                    }
                     _ => {}
                 }
                 self.tell(What::Fault(begun.fault.to_string()));
@@ -466,6 +481,7 @@ impl Cluster {
                 self.end(&ended.fault, &present);
             }
             self.set_ways(&present, step);
+            self.set_clocks(&present);
             let mut done = Vec::new();
             for (at, planned) in present.iter().enumerate() {
                 match planned.fault {
@@ -495,6 +511,7 @@ impl Cluster {
             self.end(&planned.fault, &[]);
         }
         self.set_ways(&[], 0);
+        self.set_clocks(&[]);
         self.tell(What::Fault("all is healed".to_owned()));
         Ok(())
     }
@@ -540,7 +557,6 @@ impl Cluster {
                 self.shared.slots[member].certain.set(None);
                 self.shared.tell(Some(member), What::Stopped);
             }
-            Fault::Drift(member, drift) => self.shared.slots[member].drift.set(drift),
             Fault::Clock(member, skew) => self.shared.slots[member].skew_ms.set(skew),
             Fault::Save(member) => self.king_order(member, KingOrder::Save),
             Fault::Roll(member) => self.king_order(member, KingOrder::Roll),
@@ -581,17 +597,21 @@ impl Cluster {
             {
                 self.shared.slots[member].stopped.set(false);
             }
-            Fault::Drift(member, _)
-                if !again(&|fault| matches!(fault, Fault::Drift(other, _) if *other == member)) =>
-            {
-                self.shared.slots[member].drift.set(0);
-            }
             Fault::Clock(member, _)
                 if !again(&|fault| matches!(fault, Fault::Clock(other, _) if *other == member)) =>
             {
                 self.shared.slots[member].skew_ms.set(0);
             }
             _ => {}
+        }
+    }
+
+    /// Sets how fast the members' clocks run.
+    fn set_clocks(&self, present: &[Planned]) {
+        for (member, slot) in self.shared.slots.iter().enumerate() {
+            let drift = present.iter().find_map(|planned| planned.fault.drift(member));
+            let times = if self.clocks_beyond { BEYOND } else { 1 };
+            slot.drift.set((drift.unwrap_or(0) * times).max(STANDING));
         }
     }
 

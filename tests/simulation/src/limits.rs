@@ -55,6 +55,11 @@ pub(crate) const SOCKET_BYTES: usize = 256 * 1024;
 pub(crate) const SLOWEST: i64 = -240;
 /// See [`SLOWEST`].
 pub(crate) const FASTEST: i64 = 320;
+/// So many times more is far beyond what a lease allows, that oracles may be seen to notice: others stand for election only 800 ms of their
+/// clocks after they have heard the leader.
+pub(crate) const BEYOND: i64 = 8;
+/// A clock that all but stands.
+pub(crate) const STANDING: i64 = -900;
 
 /// Who asks for a disk to be wiped sees that the others trail by no more entries than this: those of a moment, under load.
 pub(crate) const NEAR: u64 = 64;

@@ -52,7 +52,7 @@ fn range(text: &str) -> Result<Range<u64>, String> {
 }
 
 /// All defects by name; the king's need `--ship` to be seen.
-const DEFECTS: [(&str, Planted); 9] = [
+const DEFECTS: [(&str, Planted); 10] = [
     ("vote-not-synced", Planted::Log(LogDefect::VoteNotSynced)),
     ("truncated-too-far", Planted::Log(LogDefect::TruncatedTooFar)),
     ("purged-too-early", Planted::Log(LogDefect::PurgedTooEarly)),
@@ -71,6 +71,7 @@ const DEFECTS: [(&str, Planted); 9] = [
     ),
     ("rollback-forgotten", Planted::King(KingDefect::RollbackForgotten)),
     ("peek-before-commit", Planted::King(KingDefect::PeekBeforeCommit)),
+    ("clocks-beyond-lease", Planted::ClocksBeyondLease),
 ];
 
 fn defect(text: &str) -> Result<Planted, String> {

@@ -53,6 +53,12 @@ pub enum Fault {
     StopLeader,
     /// A member's monotonic clock is off by so many thousandths.
     Drift(usize, i64),
+    /// The same, for whichever member leads when it begins.
+    DriftLeader(i64),
+    /// The same, for all but the one that leads when it begins.
+    DriftFollowers(i64),
+    /// The same, for all but this one.
+    DriftAllBut(usize, i64),
     /// Something is wrong with a member's serf.
     Serf(usize, Trouble),
     /// A member's pier gets no turn, while its log goes on.
@@ -113,6 +119,32 @@ impl Fault {
             _ => false,
         };
         if closed { Way::Closed } else { Way::Open }
+    }
+}
+
+impl Fault {
+    /// By how many thousandths it makes a member's monotonic clock wrong.
+    #[must_use]
+    pub fn drift(&self, member: usize) -> Option<i64> {
+        match *self {
+            Fault::Drift(one, drift) if one == member => Some(drift),
+            Fault::DriftAllBut(one, drift) if one != member => Some(drift),
+            _ => None,
+        }
+    }
+}
+
+/// How clocks go wrong: slow in some runs, fast in others, and half of the time by as much as a lease allows.
+fn drift(member: usize, slow: bool, dice: &mut Dice) -> Fault {
+    let most = if slow { SLOWEST } else { FASTEST };
+    let drift = match dice.once_in(2) {
+        true => most,
+        false => most * dice.of(1..100) as i64 / 100,
+    };
+    match dice.of(0..3) {
+        0 => Fault::Drift(member, drift),
+        _ if slow => Fault::DriftLeader(drift),
+        _ => Fault::DriftFollowers(drift),
     }
 }
 
@@ -204,15 +236,14 @@ pub fn plan(members: usize, ship: bool, dice: &mut Dice) -> Vec<Planned> {
                 Fault::StopLeader
             }
             27 => Fault::Stop(member),
-            28 => Fault::Drift(
-                member,
-                match (dice.once_in(2), slow) {
-                    (true, true) => SLOWEST,
-                    (true, false) => FASTEST,
-                    (false, true) => -(dice.of(1..SLOWEST.unsigned_abs()) as i64),
-                    (false, false) => dice.of(1..FASTEST as u64) as i64,
-                },
-            ),
+            28 => {
+                lasts += TICK * 1_500;
+                let to = (from + lasts).min(FAULTS);
+                let fault = drift(member, slow, dice);
+                planned.push(Planned { from, to, fault });
+                // It matters where a lease runs out.
+                Fault::IsolateLeader
+            }
             29..32 => {
                 // It may have to wait for the others, and they for it.
                 lasts += TICK * 1_500;

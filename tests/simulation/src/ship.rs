@@ -123,6 +123,10 @@ pub(crate) async fn serve(shared: &Shared, member: usize, replog: &Replog) {
         () = look => return,
     };
     slot.played.set(0);
+    // It may leave for that, before anybody has looked.
+    if shared.disks.has_failed(member) {
+        shared.tell(Some(member), What::DiskFailed);
+    }
     shared.tell(
         Some(member),
         What::Left(match leave.error {

@@ -83,6 +83,11 @@ fn t33_two_batches_in_the_wrong_order_are_found_within_2_seeds() {
 }
 
 #[test]
+fn t34_clocks_that_drift_beyond_what_a_lease_allows_are_found_within_24_seeds() {
+    found("clocks-beyond-lease", "0..24");
+}
+
+#[test]
 fn t40_an_effect_released_before_its_commit_is_found_within_2_seeds() {
     found("released-before-commit", "0..2 --ship");
 }
