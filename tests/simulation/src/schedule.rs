@@ -203,12 +203,13 @@ pub fn plan(members: usize, ship: bool, dice: &mut Dice) -> Vec<Planned> {
     loop {
         from += TICK * dice.of(20..2 * pause) as u32;
         if from >= FAULTS {
+            planned.sort_by_key(|planned| planned.from);
             return planned;
         }
         let member = dice.of(0..members as u64) as usize;
         let (one, other) = dice.pair(members);
         let mut lasts = TICK * dice.of(50..3_000) as u32;
-        let fault = match dice.of(0..if ship { 50 } else { 32 }) {
+        let fault = match dice.of(0..if ship { 50 } else { 36 }) {
             0..4 => Fault::Crash(member),
             4 => {
                 lasts = lasts.min(TICK * 800);
@@ -256,6 +257,13 @@ pub fn plan(members: usize, ship: bool, dice: &mut Dice) -> Vec<Planned> {
             // Long enough for another to be elected.
             32..36 => {
                 lasts += TICK * 1_200;
+                // What it had written alone it takes back then. Does that survive? Kings have trouble enough of their own.
+                if !ship {
+                    let from = from + lasts + TICK * dice.of(20..400) as u32;
+                    let to = (from + TICK * 200).min(FAULTS);
+                    let fault = Fault::CrashAll;
+                    planned.extend((from < FAULTS).then_some(Planned { from, to, fault }));
+                }
                 Fault::IsolateLeader
             }
             _ => kings(member, dice),
