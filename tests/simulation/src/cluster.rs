@@ -16,7 +16,7 @@ use crate::{
     schedule::{Fault, Planned, Way, plan},
     ship::{self, KingOrder, KingWorld},
 };
-use replog::{MemberId, Role, ShipIdentity, simulated};
+use replog::{MemberId, Role, ShipIdentity, Status, simulated};
 use std::{
     any::Any,
     cell::Cell,
@@ -379,8 +379,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// Whether a member's disk may be lost: somebody is certain to lead, no other member is being replaced, and a majority of all, this
-    /// one not among them, is up and near the log's end. What nobody could promise anything for is not tried.
+    /// Whether a member's disk may be lost: somebody is certain to lead, and a majority of all, this one not among them, is up, near the
+    /// log's end, and knows that no other member is being replaced. What nobody could promise anything for is not tried: a change that
+    /// the leader alone knows to be finished is not, and with it goes a voter whose disk was lost before.
     fn can_spare(&self, member: usize) -> bool {
         let slots = &self.shared.slots;
         let leader = slots.iter().position(|slot| slot.certain.get().is_some());
@@ -388,18 +389,25 @@ impl Cluster {
             return false;
         };
         let is = |id: MemberId| slots.iter().position(|slot| slot.id.get() == Some(id));
-        let well =
-            |other: usize| other != member && self.away[other].is_none() && !slots[other].stopped.get();
-        let voters = status.members.iter().filter(|peer| peer.voter);
-        let near = voters.clone().filter(|peer| {
+        let settled = |status: &Status| {
+            !status.joint
+                && status.members.len() == slots.len()
+                && status
+                    .members
+                    .iter()
+                    .all(|peer| peer.voter && is(peer.id).is_some())
+        };
+        let well = |other: usize| {
+            other != member
+                && self.away[other].is_none()
+                && !slots[other].stopped.get()
+                && self.shared.status(other).is_some_and(|status| settled(&status))
+        };
+        let near = status.members.iter().filter(|peer| {
             is(peer.id).is_some_and(well)
                 && (peer.id == status.id || peer.matched.is_some_and(|at| at + NEAR >= status.last_log_index))
         });
-        !status.joint
-            && status.members.len() == slots.len()
-            && voters.clone().count() == slots.len()
-            && voters.clone().all(|peer| is(peer.id).is_some())
-            && near.count() > slots.len() / 2
+        settled(&status) && near.count() > slots.len() / 2
     }
 
     /// The leader that has begun to change the members, and has not ended.
