@@ -42,8 +42,15 @@ pub(crate) const EVENT_LOG_GROUP_BYTES: usize = 8 * MIB;
 /// Applied bytes that may wait for the event log; the state machine is held back beyond. A single larger batch passes.
 pub(crate) const EVENT_LOG_PENDING_BYTES: usize = 64 * MIB;
 
-/// Events that are in the event log and are kept in memory too, since a serf that plays them is usually close behind.
+/// Memory for events that are in the event log and are kept beside it, since a serf that plays them is usually close behind.
 pub(crate) const EVENT_LOG_RECENT_BYTES: usize = 8 * MIB;
+
+/// An event of up to so many bytes is copied into that memory: it may be a part of the message or of the buffer that it came in, which
+/// would be kept with it, and may be many times as large.
+pub(crate) const EVENT_LOG_COPIED_BYTES: usize = 4 * KIB;
+
+/// What an event takes there beside its bytes: its place in the queue, and the allocator's and the reference counter's share.
+pub(crate) const EVENT_LOG_EVENT_COST: usize = 128;
 
 /// Commands that wait for the event log's thread: one long one (roll, chop, adopt, install, close), a wake, and some that
 /// nobody waits for any more.

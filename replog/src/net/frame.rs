@@ -11,7 +11,7 @@
 //! ```
 //! All integers are little-endian. A message larger than a frame is split over several that follow one another directly.
 
-use crate::net::limits::{MAX_FRAME_BODY, READ_BUFFER_BYTES};
+use crate::net::limits::{MAX_FRAME_BODY, READ_BUFFER_BYTES, READ_ROOM_BYTES};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::collections::VecDeque;
 
@@ -95,7 +95,10 @@ impl Decoder {
             Some(wanted) => wanted.saturating_sub(self.buffer.len()),
             None => 0,
         };
-        self.buffer.reserve(missing.max(READ_BUFFER_BYTES));
+        let room = self.buffer.capacity() - self.buffer.len();
+        if room < missing.max(READ_ROOM_BYTES) {
+            self.buffer.reserve(missing.max(READ_BUFFER_BYTES));
+        }
         &mut self.buffer
     }
 
@@ -430,6 +433,25 @@ mod tests {
         assert!(
             decoder.buffer().capacity() < 4 * READ_BUFFER_BYTES,
             "a length that lies reserves nothing"
+        );
+    }
+
+    #[test]
+    fn messages_that_are_kept_share_what_they_were_read_into() {
+        let mut decoder = Decoder::new(100);
+        let kept: Vec<Message> = (0..100)
+            .map(|_| {
+                decoder.buffer().extend_from_slice(&small(7, &[0; 100]));
+                decoder.next().unwrap().unwrap()
+            })
+            .collect();
+        let behind = |pair: &&[Message]| {
+            pair[1].body.as_ptr().addr() == pair[0].body.as_ptr().addr() + pair[0].body.len() + HEAD
+        };
+        assert_eq!(
+            kept.windows(2).filter(behind).count(),
+            99,
+            "one follows the other in memory"
         );
     }
 

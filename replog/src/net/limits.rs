@@ -8,6 +8,10 @@ pub(crate) const MAX_FRAME_BODY: usize = 1024 * 1024;
 /// Bytes read from a socket at a time, and of a large message that are framed ahead of the socket.
 pub(crate) const READ_BUFFER_BYTES: usize = 64 * 1024;
 
+/// With so much of a read's buffer left, it is read into: messages that are kept are parts of it, and would otherwise hold a whole one
+/// each.
+pub(crate) const READ_ROOM_BYTES: usize = 4 * 1024;
+
 /// Largest message before the peer has said who it is, and of votes, heartbeats and answers at any time.
 pub(crate) const MAX_SMALL_MESSAGE: usize = 64 * 1024;
 
