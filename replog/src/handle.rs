@@ -26,7 +26,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 /// How often a leader says that it is there, unless it is set.
 pub const DEFAULT_HEARTBEAT: Duration = Duration::from_millis(100);
@@ -84,6 +84,12 @@ pub struct Config {
 pub struct Replog {
     seat: Arc<Seat>,
     pier: PathBuf,
+}
+
+/// While it is there, nothing is added to this member's event log: see [`Replog::hold`].
+#[derive(Debug)]
+pub struct Hold {
+    _applying: OwnedMutexGuard<()>,
 }
 
 /// A snapshot that was installed from the leader.
@@ -319,6 +325,15 @@ impl Replog {
             Ok(_) => self.in_office(term).map(|_| ()),
             Err(openraft::errors::RaftError::Fatal(error)) => Err(ProposeError::Closed(error.to_string())),
             Err(openraft::errors::RaftError::APIError(_)) => Err(ProposeError::NotLeader(term)),
+        }
+    }
+
+    /// Keeps this member's event log where it ends, until what is returned is dropped: a snapshot of the serf's at that event is then
+    /// one at which an epoch can begin, however much is committed meanwhile. What is waits in the Raft log, and this member goes on
+    /// to acknowledge it; an office cannot begin here, so one that was just elected must let go.
+    pub async fn hold(&self) -> Hold {
+        Hold {
+            _applying: Arc::clone(&self.seat.board.applying).lock_owned().await,
         }
     }
 

@@ -22,7 +22,7 @@ mod types;
 pub use errors::{CloseError, Fatal, OpenError, ProposeError, ReadError, RollError, TransferError};
 pub use handle::{
     Config, DEFAULT_ELECTION_TIMEOUT_MAX, DEFAULT_ELECTION_TIMEOUT_MIN, DEFAULT_EVENT_LOG_MAP_BYTES,
-    DEFAULT_HEARTBEAT, InstalledSnapshot, Replog, Start, Status,
+    DEFAULT_HEARTBEAT, Hold, InstalledSnapshot, Replog, Start, Status,
 };
 #[doc(hidden)]
 pub use net::detour::Detours;

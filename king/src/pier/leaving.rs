@@ -187,6 +187,7 @@ impl Pier {
             office.end();
         }
         self.serf.retire().await;
+        self.saving.let_go();
         match tokio::time::timeout(Duration::from_secs(5), self.log.clone().close()).await {
             Ok(Ok(())) => leave,
             Ok(Err(error)) => Leave {

@@ -2,8 +2,11 @@
 //! nothing in flight. So a snapshot never runs ahead of the log.
 
 use super::{Pending, Pier, serf::Asked};
-use crate::simulated::{self, Defect};
-use replog::{ReadError, RollError};
+use crate::{
+    limits,
+    simulated::{self, Defect},
+};
+use replog::{Hold, ReadError, Role, RollError};
 use seguro_event::EventNumber;
 use serf_ipc::Writ;
 use std::time::{Duration, Instant};
@@ -24,6 +27,8 @@ pub(super) struct Saving {
     roll: Option<Roll>,
     /// The log is rolling.
     pub(super) rolling: Pending<Result<EventNumber, RollError>>,
+    /// The log is asked to stay where it ends.
+    pub(super) holding: Pending<Hold>,
 }
 
 /// A roll that was asked for.
@@ -31,6 +36,9 @@ pub(super) struct Saving {
 struct Roll {
     keep: usize,
     answer: oneshot::Sender<Result<EventNumber, String>>,
+    /// A member that does not lead keeps its log from growing while its serf saves: an epoch begins where the log ends. (A leader
+    /// holds its intake.)
+    hold: Option<Hold>,
 }
 
 impl Saving {
@@ -44,6 +52,7 @@ impl Saving {
             saved: None,
             roll: None,
             rolling: None,
+            holding: None,
         }
     }
 
@@ -55,7 +64,8 @@ impl Saving {
     /// Wants a snapshot, a new epoch that begins there, and of all epochs only the newest `keep`.
     pub(super) fn want_roll(&mut self, keep: usize, answer: oneshot::Sender<Result<EventNumber, String>>) {
         self.wanted = true;
-        self.roll = Some(Roll { keep, answer });
+        let hold = self.roll.take().and_then(|earlier| earlier.hold);
+        self.roll = Some(Roll { keep, answer, hold });
     }
 
     /// Whether a snapshot is wanted or under way: nothing new is fed meanwhile.
@@ -82,6 +92,33 @@ impl Saving {
         self.syncing = None;
         self.writing = None;
         self.saved = None;
+        if self.rolling.is_none() {
+            self.let_go();
+            self.wanted |= self.roll.is_some();
+        }
+    }
+
+    /// The log may grow again.
+    pub(super) fn let_go(&mut self) {
+        self.holding = None;
+        if let Some(roll) = &mut self.roll {
+            roll.hold = None;
+        }
+    }
+
+    /// The log stays where it ends.
+    pub(super) fn heard_held(&mut self, hold: Hold) {
+        if let Some(roll) = &mut self.roll {
+            roll.hold = Some(hold);
+        }
+    }
+
+    /// There will be no new epoch.
+    fn give_up_roll(&mut self, why: &str) {
+        if let Some(roll) = self.roll.take() {
+            let _ = roll.answer.send(Err(why.to_owned()));
+        }
+        self.let_go();
     }
 
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
@@ -98,6 +135,7 @@ impl Pier {
                 self.saving.wanted = true;
             }
         }
+        self.advance_hold();
         if !self.saving.wanted || self.saving.holds_serf() || !self.serf_may_save() {
             return;
         }
@@ -111,6 +149,8 @@ impl Pier {
         }
         self.saving.wanted = false;
         if event == EventNumber::ZERO {
+            self.saving
+                .give_up_roll("there is nothing yet after which an epoch could begin");
             return;
         }
         if self.saving.saved == Some(event) {
@@ -123,6 +163,26 @@ impl Pier {
         ));
     }
 
+    /// Has the log of a member that does not lead stay where it ends, if an epoch is to begin there.
+    fn advance_hold(&mut self) {
+        if self.saving.rolling.is_some() {
+            return;
+        }
+        if self.leaving.is_some() {
+            self.saving.give_up_roll("the pier is leaving");
+        } else if matches!(*self.role.borrow(), Role::Leader { .. }) {
+            // An office begins when what its predecessors left is applied.
+            self.saving.let_go();
+        } else if self.saving.roll.as_ref().is_some_and(|roll| roll.hold.is_none())
+            && self.saving.holding.is_none()
+            && self.serf.is_awake()
+            && self.commit.event.since(self.serf.event()) <= limits::LAG_FOR_OFFICE
+        {
+            let log = self.log.clone();
+            self.saving.holding = Some(Box::pin(async move { log.hold().await }));
+        }
+    }
+
     fn serf_may_save(&self) -> bool {
         if !self.serf.is_awake() || self.serf.depth() > 0 || self.catch_up.reading.is_some() {
             return false;
@@ -132,7 +192,10 @@ impl Pier {
             Some(office) => {
                 office.pipeline.may_save() == Some(self.serf.event()) && !self.catch_up.feed_again
             }
-            None => self.serf.event() <= self.commit.event,
+            None => match &self.saving.roll {
+                Some(roll) => roll.hold.is_some() && self.serf.event() == self.commit.event,
+                None => self.serf.event() <= self.commit.event,
+            },
         }
     }
 
@@ -182,6 +245,11 @@ impl Pier {
 
     /// The log has a new epoch, or not.
     pub(super) fn heard_rolled(&mut self, rolled: Result<EventNumber, RollError>) {
+        if let (Err(RollError::NotAtEnd { .. }), true) = (&rolled, self.leaving.is_none()) {
+            // The log was let go meanwhile: an office was to begin, or ended.
+            self.saving.want();
+            return;
+        }
         match &rolled {
             Ok(event) => tracing::info!(target: crate::console::TARGET, "disk: created epoch {event}"),
             Err(error) => tracing::warn!(%error, "no new epoch"),

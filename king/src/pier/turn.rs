@@ -55,6 +55,10 @@ impl Pier {
                 self.heard_rolled(rolled);
                 Ok(())
             }
+            Heard::Held(hold) => {
+                self.saving.heard_held(hold);
+                Ok(())
+            }
             Heard::Confirmed((asked, confirmed)) => {
                 if let (true, Some(office)) = (confirmed, &mut self.office) {
                     office.confirmed = Some(asked);
@@ -439,7 +443,8 @@ impl Pier {
                         continue;
                     }
                     match self.serf.send(super::serf::work(job.clone()), Asked::Work, now) {
-                        Ok(()) => office.pipeline.fed(job, bytes.into(), work),
+                        // Of its length: it is kept for a while, and jam leaves room at its end.
+                        Ok(()) => office.pipeline.fed(job, bytes.into_boxed_slice().into(), work),
                         Err(error) => {
                             tracing::error!(wire = %work.ovum.path(), tag = %work.ovum.tag(), %error, "an event is dropped");
                             work.tell(crate::driver::Outcome::Dropped(DropReason::Refused));

@@ -7,7 +7,7 @@ use crate::{
 };
 use seguro_event::EventNumber;
 use std::sync::{Arc, atomic::AtomicU64};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// A term's first entry has been applied here: all that earlier terms committed is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(crate) struct Board {
     pub(crate) hold_back: watch::Sender<bool>,
     /// A failure after which this member must stop.
     pub(crate) fatal: watch::Sender<Option<Fatal>>,
+    /// Held while something is applied, and by who wants the event log to stay as it is.
+    pub(crate) applying: Arc<Mutex<()>>,
     /// Batches skipped since the start.
     pub(crate) skips: AtomicU64,
 }
@@ -53,6 +55,7 @@ impl Board {
             installed: watch::Sender::new(None),
             hold_back: watch::Sender::new(false),
             fatal: watch::Sender::new(None),
+            applying: Arc::default(),
             skips: AtomicU64::new(0),
         })
     }

@@ -185,6 +185,7 @@ impl Machine {
 
     /// Hands the group's events over, and tells of them.
     async fn hand_over(&mut self, group: &mut Group) -> io::Result<()> {
+        let _applying = self.board.applying.lock().await;
         self.log
             .append(&group.events, self.place.bytes())
             .await
@@ -270,6 +271,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             place.meta() == *meta,
             "a snapshot is installed under the name that it was offered by"
         );
+        let _applying = self.board.applying.lock().await;
         self.log.install(*epoch).await.map_err(other)?;
         let begun = place.applied.map_or(Term(0), |applied| applied.leader_id.term);
         self.place = place;
