@@ -119,6 +119,9 @@ impl IdentityFile {
             return Ok(None);
         };
         let identity = parse(&String::from_utf8_lossy(&bytes), &path)?;
+        // The process that wrote it may have been killed before it was durable.
+        files::create_dir(&directory, &NoFaults)?;
+        files::sync_dir(&directory, &NoFaults)?;
         Ok(Some(IdentityFile { directory, identity }))
     }
 

@@ -44,21 +44,28 @@ impl<T> At<T> for io::Result<T> {
     }
 }
 
-/// Makes a directory with vere's mode, unless it is there, and syncs its parent.
+/// Makes a directory with vere's mode, unless it is there, and makes its name durable in either case: a process that was killed
+/// may have made it and not come to that.
 pub(crate) fn create_dir(path: &Path, faults: &dyn Faults) -> Result<(), FileError> {
-    if path.is_dir() {
-        return Ok(());
+    let there = path.is_dir();
+    if !there {
+        faults
+            .at(Step::CreateDir, path)
+            .at("cannot create the directory", path)?;
+        match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other.at("cannot create the directory", path)?,
+        }
     }
-    faults
-        .at(Step::CreateDir, path)
-        .at("cannot create the directory", path)?;
-    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        other => other.at("cannot create the directory", path)?,
-    }
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => sync_dir(parent, faults),
-        _ => Ok(()),
+    let parent = match path.parent() {
+        None => return Ok(()),
+        Some(parent) if parent == Path::new("") => Path::new("."),
+        Some(parent) => parent,
+    };
+    match sync_dir(parent, faults) {
+        // Who may not list the parent did not make a directory there.
+        Err(FileError { source, .. }) if there && source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other,
     }
 }
 
@@ -202,5 +209,40 @@ pub(crate) fn remove_file(path: &Path, faults: &dyn Faults) -> Result<(), FileEr
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other.at("cannot remove", path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[derive(Debug, Default)]
+    struct Syncs(Mutex<Vec<PathBuf>>);
+
+    impl Faults for Syncs {
+        fn at(&self, step: Step, path: &Path) -> io::Result<()> {
+            if step == Step::Sync {
+                self.0.lock().unwrap().push(path.to_path_buf());
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_directory_s_name_is_synced_whoever_made_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let syncs = Syncs::default();
+        for _ in 0..2 {
+            create_dir(&dir.path().join("zod"), &syncs).unwrap();
+        }
+        assert_eq!(*syncs.0.lock().unwrap(), [dir.path(), dir.path()]);
+    }
+
+    #[test]
+    fn one_in_the_working_directory_too() {
+        let syncs = Syncs::default();
+        create_dir(Path::new("src"), &syncs).unwrap();
+        assert_eq!(*syncs.0.lock().unwrap(), [Path::new(".")]);
     }
 }

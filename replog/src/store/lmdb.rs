@@ -2,7 +2,7 @@
 
 use super::{
     fault::{Faults, Step},
-    files::{At, FileError},
+    files::{self, At, FileError},
 };
 use crate::limits::{MAX_READERS, MAX_TABLES, MIN_MAP_BYTES, RESERVE_BYTES};
 use heed::{
@@ -27,6 +27,9 @@ pub(crate) type BytesTable = Database<ByteSlice, ByteSlice>;
 
 /// The file of an environment in its directory.
 pub(crate) const DATA_FILE: &str = "data.mdb";
+
+/// Where a new environment is made, in the directory of its file.
+const STAGE: &str = "seguro-new-env";
 
 /// Why an environment could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -102,10 +105,46 @@ pub(crate) fn open_env(path: &Path, map_bytes: usize, faults: &dyn Faults) -> Re
                 let env = opened.within(path)?;
                 check_length(&env, path)?;
                 env.clear_stale_readers().within(path)?;
+                // A process that was killed in its last commit may have left one that is seen here and is not on disk:
+                // nothing may be built on that.
+                faults.at(Step::Sync, path).at("cannot sync", path)?;
+                env.force_sync().within(path)?;
                 return Ok(env);
             }
         }
     }
+}
+
+/// Makes an environment in the directory `dir`, where none is, so that it is there whole or not at all, and durable on return:
+/// LMDB cannot open a file of which a power cut left a part. `fill` makes its tables, in a directory of its own.
+pub(crate) fn create_env<E: From<EnvError>>(
+    dir: &Path,
+    faults: &dyn Faults,
+    fill: impl FnOnce(&Env, &Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let stage = dir.join(STAGE);
+    files::remove_dir(&stage, faults).map_err(EnvError::from)?;
+    files::create_dir(&stage, faults).map_err(EnvError::from)?;
+    let env = open_env(&stage, MIN_MAP_BYTES, faults)?;
+    let filled = fill(&env, &stage);
+    close_env(env);
+    filled?;
+    let publish = || -> Result<(), FileError> {
+        files::rename(&stage.join(DATA_FILE), &dir.join(DATA_FILE), faults)?;
+        files::sync_dir(dir, faults)?;
+        files::sync_dir(&stage, faults)?;
+        files::remove_dir(&stage, faults)
+    };
+    Ok(publish().map_err(EnvError::from)?)
+}
+
+/// Removes what an interrupted [`create_env`] left in `dir`.
+pub(crate) fn sweep(dir: &Path, faults: &dyn Faults) -> Result<(), FileError> {
+    let stage = dir.join(STAGE);
+    if stage.exists() {
+        files::remove_dir(&stage, faults)?;
+    }
+    Ok(())
 }
 
 /// LMDB does not look whether its file holds the pages that it should; touching one that is not there is SIGBUS.
@@ -185,6 +224,86 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Fails at the step of this number, and notes each.
+    #[derive(Debug, Default)]
+    struct Steps {
+        fails_at: usize,
+        seen: std::sync::Mutex<Vec<(Step, PathBuf)>>,
+        file: PathBuf,
+    }
+
+    impl Faults for Steps {
+        fn at(&self, step: Step, path: &Path) -> io::Result<()> {
+            let mut seen = self.seen.lock().unwrap();
+            let renamed = seen.iter().any(|(step, _)| *step == Step::Rename);
+            assert!(
+                renamed || self.file == Path::new("") || !self.file.exists(),
+                "{step:?} with half a file in place"
+            );
+            seen.push((step, path.to_path_buf()));
+            match seen.len() == self.fails_at {
+                true => Err(io::Error::from_raw_os_error(5)),
+                false => Ok(()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_environment_is_there_whole_or_not_at_all() {
+        let fill = |env: &Env, path: &Path| -> Result<(), EnvError> {
+            let mut txn = env.write_txn().within(path)?;
+            let table: BytesTable = env.create_database(&mut txn, Some("T")).within(path)?;
+            table.put(&mut txn, b"key", b"value").within(path)?;
+            txn.commit().within(path)
+        };
+        for fails_at in 1.. {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join(DATA_FILE);
+            let steps = Steps {
+                fails_at,
+                file: file.clone(),
+                ..Steps::default()
+            };
+            let made = create_env(dir.path(), &steps, fill);
+            let ended = made.is_ok();
+            // What is left is gone on with.
+            if !file.exists() {
+                create_env(dir.path(), &NoFaults, fill).unwrap();
+            }
+            sweep(dir.path(), &NoFaults).unwrap();
+            let names: Vec<_> = fs::read_dir(dir.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name())
+                .collect();
+            assert_eq!(names, [DATA_FILE], "step {fails_at}");
+            let env = open_env(dir.path(), MIN_MAP_BYTES, &NoFaults).unwrap();
+            let txn = env.read_txn().unwrap();
+            let table: BytesTable = env.open_database(&txn, Some("T")).unwrap().unwrap();
+            assert_eq!(table.get(&txn, b"key").unwrap().unwrap(), b"value");
+            if ended {
+                let seen = steps.seen.into_inner().unwrap();
+                let renamed = seen.iter().position(|(step, _)| *step == Step::Rename).unwrap();
+                let after = &seen[renamed + 1];
+                assert_eq!(
+                    *after,
+                    (Step::Sync, dir.path().to_path_buf()),
+                    "its name is synced next"
+                );
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_opened_is_synced_first() {
+        let dir = tempfile::tempdir().unwrap();
+        close_env(open_env(dir.path(), MIN_MAP_BYTES, &NoFaults).unwrap());
+        let steps = Steps::default();
+        close_env(open_env(dir.path(), MIN_MAP_BYTES, &steps).unwrap());
+        let seen = steps.seen.into_inner().unwrap();
+        assert!(seen.contains(&(Step::Sync, dir.path().to_path_buf())), "{seen:?}");
     }
 
     #[test]

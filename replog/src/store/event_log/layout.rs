@@ -3,6 +3,7 @@
 use super::super::{
     fault::Faults,
     files::{self, At, FileError},
+    lmdb,
 };
 use crate::limits::EPOCH_TEXT_BYTES;
 use seguro_event::EventNumber;
@@ -95,6 +96,24 @@ impl Layout {
         Ok(())
     }
 
+    /// Makes durable what is seen here: a process that was killed may have renamed and removed, and not come to the sync.
+    /// What is done next rests on it.
+    pub(super) fn settle(&self, faults: &dyn Faults) -> Result<(), FileError> {
+        if !self.log.is_dir() {
+            return Ok(());
+        }
+        self.create_dirs(faults)?;
+        files::sync_dir(&self.log, faults)?;
+        let incoming = self.incoming();
+        if incoming.is_dir() {
+            files::sync_dir(&incoming, faults)?;
+        }
+        for start in self.epochs()? {
+            files::sync_dir(&self.epoch(start), faults)?;
+        }
+        Ok(())
+    }
+
     /// The epochs on disk, oldest first: directories named exactly `0i` and a decimal number.
     pub(super) fn epochs(&self) -> Result<Vec<EventNumber>, FileError> {
         let mut epochs: Vec<_> = self
@@ -113,7 +132,7 @@ impl Layout {
                 files::remove_dir(&self.log.join(name), faults)?;
             }
         }
-        Ok(())
+        lmdb::sweep(&self.log, faults)
     }
 
     /// Removes an epoch. From the rename on it is no longer one, however far the removal gets.

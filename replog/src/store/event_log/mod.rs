@@ -9,6 +9,7 @@
 //!   north.bin, south.bin       the serf's image at event N (not in epoch 0)
 //! .urb/log/seguro-new-epoch/   an epoch that is being made: renamed when it is whole, swept at the next open if not
 //! .urb/log/seguro-incoming/    an epoch that is being received (see `transfer`)
+//! .urb/log/seguro-new-env/     the top-level environment while it is being made
 //! .urb/log/seguro-dropped-*    an epoch that is being removed
 //! .urb/log/seguro-bogus-*      an epoch that could not be used and was set aside
 //! ```

@@ -28,7 +28,7 @@ use seguro_event::EventNumber;
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, RwLock,
         atomic::{AtomicBool, AtomicU64},
@@ -212,6 +212,7 @@ impl EventLog {
         let layout = Layout::new(pier.pier());
         let faults = Arc::clone(&options.faults);
         layout.create_dirs(&*faults)?;
+        layout.settle(&*faults)?;
         layout.sweep(&*faults)?;
         if files::holds(layout.log(), DATA_FILE) {
             return Err(EventLogOpenError::Exists {
@@ -266,6 +267,7 @@ impl EventLog {
         let layout = Layout::new(pier.pier());
         let faults = Arc::clone(&options.faults);
         let mut notices = Vec::new();
+        layout.settle(&*faults)?;
         if transfer::finish(&layout, &*faults)? {
             notices.push(Notice::Installed);
         }
@@ -475,15 +477,23 @@ fn write_top(
     ship: &ShipIdentity,
     options: &EventLogOptions,
 ) -> Result<(), EventLogOpenError> {
+    let faults = &*options.faults;
+    let fill = |env: &lmdb::Env, path: &Path| -> Result<(), EnvError> {
+        let mut txn = env.write_txn().within(path)?;
+        let table = env.create_database(&mut txn, Some(meta::TABLE)).within(path)?;
+        meta::write(table, &mut txn, ship).within(path)?;
+        txn.commit().within(path)
+    };
     let path = layout.log();
-    let env = lmdb::open_env(path, MIN_MAP_BYTES, &*options.faults)?;
-    let mut txn = env.write_txn().within(path)?;
-    let table = env.create_database(&mut txn, Some(meta::TABLE)).within(path)?;
-    meta::write(table, &mut txn, ship).within(path)?;
-    txn.commit().within(path)?;
+    if !files::holds(path, DATA_FILE) {
+        return Ok(lmdb::create_env(path, faults, fill)?);
+    }
+    // One of another runtime's that lacks it, and may hold something else.
+    let env = lmdb::open_env(path, MIN_MAP_BYTES, faults)?;
+    let filled = fill(&env, path);
     lmdb::close_env(env);
-    files::sync_dir(path, &*options.faults)?;
-    Ok(())
+    filled?;
+    Ok(files::sync_dir(path, faults)?)
 }
 
 /// Starts the writer of an open log.

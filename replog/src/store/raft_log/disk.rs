@@ -174,52 +174,30 @@ impl Disk {
         faults: Arc<dyn Faults>,
     ) -> Result<(Disk, Found), RaftLogError> {
         files::create_dir(path, &*faults)?;
+        lmdb::sweep(path, &*faults)?;
+        if !files::holds(path, DATA_FILE) {
+            lmdb::create_env(path, &*faults, |env, stage| {
+                fill(stage, env, member, prewritten, &*faults)
+            })?;
+        }
         let env = lmdb::open_env(path, map_bytes, &*faults)?;
         let txn = env.read_txn().within(path)?;
         let entries = entries_options(&env).open(&txn).within(path)?;
         let state = env.open_database(&txn, Some(STATE)).within(path)?;
         txn.commit().within(path)?;
-        let disk = match (entries, state) {
-            (Some(entries), Some(state)) => Disk {
-                path: path.to_path_buf(),
-                env,
-                entries,
-                state,
-                faults,
-            },
-            _ => Disk::create(path, env, member, prewritten, faults)?,
+        let (Some(entries), Some(state)) = (entries, state) else {
+            return Err((path, LOG, SealError::Damaged).into());
         };
-        disk.finish_purge()?;
-        let found = disk.find(member)?;
-        Ok((disk, found))
-    }
-
-    /// Makes the tables of a new log.
-    fn create(
-        path: &Path,
-        env: Env,
-        member: MemberId,
-        prewritten: usize,
-        faults: Arc<dyn Faults>,
-    ) -> Result<Disk, RaftLogError> {
-        prewrite(&path.join(DATA_FILE), prewritten, &*faults)?;
-        files::sync_dir(path, &*faults)?;
-        faults.at(Step::Begin, path).at("cannot write", path)?;
-        let mut txn = env.write_txn().within(path)?;
-        let entries = entries_options(&env).create(&mut txn).within(path)?;
-        let state: BytesTable = env.create_database(&mut txn, Some(STATE)).within(path)?;
-        state
-            .put(&mut txn, LOG.as_bytes(), &sealed::seal(&member.0.to_le_bytes()))
-            .within(path)?;
-        faults.at(Step::Commit, path).at("cannot write", path)?;
-        txn.commit().within(path)?;
-        Ok(Disk {
+        let disk = Disk {
             path: path.to_path_buf(),
             env,
             entries,
             state,
             faults,
-        })
+        };
+        disk.finish_purge()?;
+        let found = disk.find(member)?;
+        Ok((disk, found))
     }
 
     /// Takes away what is purged and still there: a purge was interrupted.
@@ -465,6 +443,26 @@ fn entries_options(
         .key_comparator::<IntegerComparator>();
     options.name(ENTRIES);
     options
+}
+
+/// Makes the tables of a new log.
+fn fill(
+    path: &Path,
+    env: &Env,
+    member: MemberId,
+    prewritten: usize,
+    faults: &dyn Faults,
+) -> Result<(), RaftLogError> {
+    prewrite(&path.join(DATA_FILE), prewritten, faults)?;
+    faults.at(Step::Begin, path).at("cannot write", path)?;
+    let mut txn = env.write_txn().within(path)?;
+    entries_options(env).create(&mut txn).within(path)?;
+    let state: BytesTable = env.create_database(&mut txn, Some(STATE)).within(path)?;
+    state
+        .put(&mut txn, LOG.as_bytes(), &sealed::seal(&member.0.to_le_bytes()))
+        .within(path)?;
+    faults.at(Step::Commit, path).at("cannot write", path)?;
+    Ok(txn.commit().within(path)?)
 }
 
 /// Fills a new environment's file with zeros up to `bytes`, behind what LMDB has written.

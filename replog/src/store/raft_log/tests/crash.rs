@@ -28,6 +28,19 @@ impl Allowed {
     }
 }
 
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for file in std::fs::read_dir(from)? {
+        let file = file?;
+        if file.path().is_dir() {
+            copy(&file.path(), &to.join(file.file_name()))?;
+        } else {
+            std::fs::copy(file.path(), to.join(file.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
 #[derive(Debug)]
 struct EndAt {
     nth: usize,
@@ -41,11 +54,7 @@ impl Faults for EndAt {
     fn at(&self, _step: Step, _path: &Path) -> io::Result<()> {
         let seen = self.seen.fetch_add(1, Ordering::SeqCst) + 1;
         if seen == self.nth && self.kill {
-            std::fs::create_dir_all(&self.to)?;
-            for file in std::fs::read_dir(&self.from)? {
-                let file = file?;
-                std::fs::copy(file.path(), self.to.join(file.file_name()))?;
-            }
+            copy(&self.from, &self.to)?;
         }
         let ended = if self.kill {
             seen >= self.nth
