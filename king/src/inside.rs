@@ -1,6 +1,6 @@
 //! Ways into this crate for fuzz targets. Not for use: no promise is made about it.
 
-use crate::drivers::{conn, fore, http};
+use crate::drivers::{conn, fore, http, lick, unix};
 use serf_ipc::Noun;
 
 /// Reads bytes as what a web client sends, cut into reads of `size` bytes, for a fuzzer.
@@ -19,4 +19,6 @@ pub fn fuzz_noun(jam: &[u8], noun: &Noun) {
     conn::fuzz(jam, noun);
     fore::fuzz(noun);
     http::fuzz::kernel(noun);
+    lick::fuzz(jam, noun);
+    unix::fuzz(noun);
 }

@@ -18,6 +18,7 @@ pub mod local_cluster;
 pub mod ovum;
 pub mod pier;
 pub mod pipeline;
+mod real_dir;
 pub mod settings;
 #[doc(hidden)]
 pub mod simulated;

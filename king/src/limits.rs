@@ -129,6 +129,42 @@ pub const BEHN_LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// term: files that the ship saved and that wait for the disk; beyond it the pier waits.
 pub const TERM_SAVES: usize = 64;
 
+/// unix: effects that wait for the disk. Beyond it they are not kept: the mounts are read anew from the ship instead.
+pub const UNIX_EFFECTS: usize = 1024;
+/// unix: files in one mount; a mount of more is not scanned.
+pub const UNIX_FILES: usize = 1 << 20;
+/// unix: directories within directories in a mount (a path on disk has 4096 bytes at most).
+pub const UNIX_DEPTH: usize = 128;
+/// unix: bytes of all files in one commit, which is one event: half of what an event may have, since its parts are in memory
+/// several times meanwhile.
+pub const UNIX_COMMIT_BYTES: u64 = (EVENT_BYTES / 2) as u64;
+/// unix: peeks on their way when a desk is read: enough for the serf to have one when it is done with another, few enough that
+/// events do not wait behind many.
+pub const UNIX_PEEKS: usize = 4;
+/// unix: how often a peek is asked that the serf died over.
+pub const UNIX_PEEK_TRIES: u32 = 20;
+/// unix: how long after that.
+pub const UNIX_PEEK_PAUSE: Duration = Duration::from_millis(500);
+/// unix: lines of the record after which it begins anew (10 MiB or so).
+pub const UNIX_RECORD_LINES: usize = 100_000;
+/// unix: files that are named in one line about many.
+pub const UNIX_NAMED: usize = 20;
+/// unix: things that are said only once.
+pub const UNIX_SAID: usize = 1024;
+
+/// lick: ports at once; the ship opens one for each of its agents that wants one.
+pub const LICK_PORTS: usize = 1024;
+/// lick: connections of one port; beyond it clients wait to be accepted.
+pub const LICK_CONNECTIONS: usize = 64;
+/// lick: the longest frame taken from a client: what an event can carry, and what stands around it stays below.
+pub const LICK_FRAME_BYTES: usize = EVENT_BYTES - 4096;
+/// lick: messages of one port's clients that wait to be planned: beyond it they are not read.
+pub const LICK_HEARD: usize = 16;
+/// lick: what the ship said and a client has not read: one that has more waiting is hung up on.
+pub const LICK_WAITING: usize = 1024;
+/// lick: how long a client may take to read why it is hung up on.
+pub const LICK_LINGER: Duration = Duration::from_secs(1);
+
 /// conn: connections at once; beyond it clients wait to be accepted.
 pub const CONN_CONNECTIONS: usize = 256;
 /// conn: the longest frame taken from a client: the largest event, and what stands around it in a request.

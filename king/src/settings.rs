@@ -23,6 +23,10 @@ pub struct DriverSettings {
     pub no_conn: bool,
     /// `--behn-allow-blocked`: go on without timers when a wake fails.
     pub behn_allow_blocked: bool,
+    /// Whether the ship lives on this machine only: nobody else can have led it since this one did.
+    pub alone: bool,
+    /// Held by whoever works on this pier's mounts: an office's thread waits for that of the one before.
+    pub mounts: Arc<Mutex<()>>,
     /// `-I`: jammed ova to inject at start.
     pub inject: Vec<PathBuf>,
     /// `-i`: an archive to import.
@@ -40,6 +44,8 @@ impl Default for DriverSettings {
             http_port: None,
             no_conn: false,
             behn_allow_blocked: false,
+            alone: true,
+            mounts: Arc::default(),
             inject: Vec::new(),
             import: None,
             injected: Arc::default(),

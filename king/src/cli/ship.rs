@@ -236,6 +236,7 @@ fn configure(
             http_port: (args.http_port != 0).then_some(args.http_port),
             no_conn: args.no_conn,
             behn_allow_blocked: args.behn_allow_blocked,
+            alone: machines.len() <= 1,
             inject: args.inject.clone(),
             import: args.import.clone(),
             ..DriverSettings::default()

@@ -5,7 +5,9 @@ pub mod conn;
 pub mod fore;
 pub mod hind;
 pub mod http;
+pub mod lick;
 pub mod term;
+pub mod unix;
 
 #[cfg(test)]
 pub(crate) mod fake_pier;
@@ -19,10 +21,12 @@ pub(crate) fn all(context: impl Fn(usize) -> DriverContext) -> Vec<Box<dyn Drive
     if let Some(simulated) = crate::simulated::world(|world| world.drivers(&context)) {
         return simulated;
     }
-    let makers: [fn(DriverContext) -> Box<dyn Driver>; 6] = [
+    let makers: [fn(DriverContext) -> Box<dyn Driver>; 8] = [
         fore::new,
         term::new,
+        unix::new,
         http::Http::new,
+        lick::new,
         conn::new,
         behn::new,
         hind::new,
@@ -39,4 +43,4 @@ pub(crate) fn all(context: impl Fn(usize) -> DriverContext) -> Vec<Box<dyn Drive
 }
 
 /// The control socket's place among them.
-const CONN: usize = 3;
+const CONN: usize = 5;
