@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// The `seguro-king` of this workspace, of the profile that the tests have, up to date.
+/// The `seguro-king` of this workspace, of the profile that the tests have, up to date; or the program that `SEGURO_KING` names.
 ///
 /// # Errors
 /// When it does not build.
@@ -16,6 +16,9 @@ pub fn king() -> anyhow::Result<PathBuf> {
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(path) = built.as_ref() {
         return Ok(path.clone());
+    }
+    if let Some(path) = std::env::var_os("SEGURO_KING").filter(|value| !value.is_empty()) {
+        return Ok(built.insert(path.into()).clone());
     }
     // Tests run from <target>/<profile>/deps, other programs from <target>/<profile>.
     let own = std::env::current_exe()?;

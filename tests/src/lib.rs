@@ -2,17 +2,23 @@
 //!
 //! What runs is the `seguro-king` of this workspace, built once a test run, and the serf and the pill that the
 //! environment names: `SEGURO_SERF` (an `urbit` binary up to v3.5) and `SEGURO_PILL`. Where they are unset it is the
-//! reference serf and its kernel. Each test says on stderr which.
+//! reference serf and its kernel. Each test says on stderr which. `SEGURO_KING` names another king, built before.
 
+mod archive;
 mod build;
+mod clocks;
+mod disk;
 mod load;
 pub mod nemesis;
 mod network;
 mod oracle;
 mod process;
+pub mod soak;
 
 pub use build::king;
-pub use load::{Fate, Load, Outcomes};
+pub use clocks::Clocks;
+pub use disk::Disk;
+pub use load::{Fate, Load, Outcomes, Pace};
 pub use network::{Link, Network, missing, needs_network};
 pub use oracle::{Logs, acknowledged_are_there_once, logs};
 pub use process::{Process, Stopped, processes_of};
@@ -84,6 +90,10 @@ pub fn needs_urbit(test: &str) -> Option<PathBuf> {
 pub struct Ship {
     /// The members.
     pub cluster: LocalCluster,
+    /// The disk that the last member's pier lies on, where it has one of its own. Before the directory that it is mounted in.
+    pub disk: Option<Disk>,
+    /// The members' clocks, where they have their own.
+    pub clocks: Option<Clocks>,
     /// Their directory.
     pub directory: tempfile::TempDir,
     /// The network between them, where it is their own. After the members: it goes when they are gone.
@@ -118,6 +128,8 @@ impl Ship {
         })?;
         Ok(Ship {
             cluster,
+            disk: None,
+            clocks: None,
             directory,
             network: None,
         })
@@ -129,13 +141,63 @@ impl Ship {
     /// When its directory or its network cannot be made; see [`missing`].
     pub fn on_network(members: usize, extra: &[&str], seed: u64) -> anyhow::Result<Ship> {
         let mut ship = Ship::new(members, &[extra, &["--insecure-peers"]].concat())?;
-        let network = Network::new(members, seed)?;
-        for (index, member) in ship.cluster.members.iter_mut().enumerate() {
-            member.program = network.program(index, &member.program, ship.directory.path())?;
+        ship.join_network(seed)?;
+        Ok(ship)
+    }
+
+    /// Puts the members, none of which runs, on a network of their own. They need `--insecure-peers`.
+    ///
+    /// # Errors
+    /// When it cannot be made; see [`missing`].
+    pub fn join_network(&mut self, seed: u64) -> anyhow::Result<()> {
+        let network = Network::new(self.cluster.members.len(), seed)?;
+        for (index, member) in self.cluster.members.iter_mut().enumerate() {
+            member.program = network.program(index, &member.program, self.directory.path())?;
             member.address = network.address(index)?;
         }
-        ship.network = Some(network);
-        Ok(ship)
+        self.network = Some(network);
+        Ok(())
+    }
+
+    /// Gives the members, none of which runs or has a network of its own yet, clocks of their own.
+    ///
+    /// # Errors
+    /// When these cannot be made.
+    pub fn have_clocks(&mut self) -> anyhow::Result<()> {
+        let clocks = Clocks::new(self.cluster.members.len(), self.directory.path())?;
+        for (index, member) in self.cluster.members.iter_mut().enumerate() {
+            member.program = clocks.program(index, &member.program)?;
+        }
+        self.clocks = Some(clocks);
+        Ok(())
+    }
+
+    /// Gives the last member, which does not run and has no pier yet, a disk of its own.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn have_disk(&mut self) -> anyhow::Result<()> {
+        let member = self.cluster.members.last().context("a member")?;
+        fs::create_dir(&member.pier)?;
+        self.disk = Some(Disk::new(&member.pier)?);
+        Ok(())
+    }
+
+    /// Removes all that a member has, which does not run.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn wipe(&self, index: usize) -> anyhow::Result<()> {
+        // Its directory stays: a disk may be mounted there.
+        for entry in fs::read_dir(self.pier(index))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                fs::remove_dir_all(path)?;
+            } else {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Boots ~zod on all members, and waits until it is live and all of them vote.
@@ -187,6 +249,18 @@ impl Ship {
         let members = &self.cluster.members;
         let piers: Vec<&Path> = members.iter().map(|member| member.pier.as_path()).collect();
         Load::start(&piers, window)
+    }
+
+    /// Starts a load at a steady pace on whichever member leads.
+    #[must_use]
+    pub fn steady_load(&self, pace: Pace) -> Load {
+        let piers: Vec<&Path> = self
+            .cluster
+            .members
+            .iter()
+            .map(|member| member.pier.as_path())
+            .collect();
+        Load::steady(&piers, pace)
     }
 
     /// What member `index` says of itself.
@@ -250,6 +324,20 @@ impl Ship {
     /// # Errors
     /// What does not hold.
     pub fn judge(&mut self, outcomes: &Outcomes) -> anyhow::Result<Logs> {
+        self.stop_in_agreement()?;
+        let members = self.cluster.members.iter();
+        let piers: Vec<&Path> = members.map(|member| member.pier.as_path()).collect();
+        let logs = logs(&piers)?;
+        acknowledged_are_there_once(&logs, outcomes)?;
+        logs.dates_never_go_back()?;
+        Ok(logs)
+    }
+
+    /// Everybody runs, agrees and leaves in order.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn stop_in_agreement(&mut self) -> anyhow::Result<()> {
         for index in 0..self.cluster.members.len() {
             if !self.cluster.is_running(index) {
                 self.cluster.run(index)?;
@@ -273,15 +361,7 @@ impl Ship {
                 self.cluster.tails()
             );
         }
-        let piers: Vec<&Path> = self
-            .cluster
-            .members
-            .iter()
-            .map(|member| member.pier.as_path())
-            .collect();
-        let logs = logs(&piers)?;
-        acknowledged_are_there_once(&logs, outcomes)?;
-        Ok(logs)
+        Ok(())
     }
 }
 

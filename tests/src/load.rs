@@ -104,10 +104,31 @@ pub(crate) fn commits_an_event(pier: &Path) -> bool {
     matches!(exchange(), Ok((0, Answer::Done)))
 }
 
+/// How fast a steady load is.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Events a second, unless the ship takes longer.
+    pub events_per_second: u32,
+    /// Events that are sent at once.
+    pub burst: u32,
+    /// Events that a connection brings before it goes, and another comes.
+    pub events_per_connection: u32,
+}
+
 impl Load {
+    /// Starts a load at a steady pace on the ship that lives on `piers`.
+    #[must_use]
+    pub fn steady(piers: &[&Path], pace: Pace) -> Load {
+        Load::begin(piers, pace.burst as usize, Some(pace))
+    }
+
     /// Starts a load of `window` events at a time on the ship that lives on `piers`.
     #[must_use]
     pub fn start(piers: &[&Path], window: usize) -> Load {
+        Load::begin(piers, window, None)
+    }
+
+    fn begin(piers: &[&Path], window: usize, pace: Option<Pace>) -> Load {
         let outcomes = Arc::<Mutex<Outcomes>>::default();
         let stop = Arc::new(AtomicBool::new(false));
         let piers: Vec<PathBuf> = piers.iter().map(|pier| pier.to_path_buf()).collect();
@@ -118,7 +139,9 @@ impl Load {
             while !stopped.load(Ordering::Relaxed) {
                 match ConnClient::connect(&piers[at]) {
                     Ok(client) => {
-                        let _ = converse(client, at, window, &mut next, &shared, &stopped);
+                        if converse(client, at, window, pace, &mut next, &shared, &stopped).is_ok() {
+                            continue;
+                        }
                     }
                     Err(_) => std::thread::sleep(SEARCH),
                 }
@@ -186,6 +209,7 @@ fn converse(
     mut client: ConnClient,
     member: usize,
     window: usize,
+    pace: Option<Pace>,
     next: &mut u64,
     outcomes: &Mutex<Outcomes>,
     stop: &AtomicBool,
@@ -199,8 +223,23 @@ fn converse(
             .insert(number, fate)
     };
     let mut waiting = 0;
+    let (mut due, mut left) = (Instant::now(), pace.map(|pace| pace.events_per_connection));
     loop {
-        while !stop.load(Ordering::Relaxed) && waiting < window {
+        if let (0, Some(pace), Some(left)) = (waiting, pace, &mut left) {
+            if *left < pace.burst {
+                return Ok(());
+            }
+            *left -= pace.burst;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            due += Duration::from_secs(1) * pace.burst / pace.events_per_second;
+        }
+        // At a steady pace the next burst is sent when the one before it is answered.
+        let room = if pace.is_none() || waiting == 0 {
+            window
+        } else {
+            waiting
+        };
+        while !stop.load(Ordering::Relaxed) && waiting < room {
             let (wire, card) = ovum(*next);
             note(*next, Fate::Unknown);
             *next += 1;

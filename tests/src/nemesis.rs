@@ -4,17 +4,22 @@ mod disturbance;
 
 pub use disturbance::NetworkTrouble;
 
-use crate::{Load, PATIENCE, Ship, network};
+use crate::{
+    Load, PATIENCE, Ship, acknowledged_are_there_once, archive::Archive, clocks, disk, network,
+    reference_kernel,
+};
 use anyhow::{Context, ensure};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use seguro_king::conn_client::{Answer, ConnClient};
+use serf_ipc::{Noun, n, text::da};
 use std::{
     collections::BTreeMap,
-    fmt, fs,
+    fmt,
     path::PathBuf,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// How long members are given between two troubles, at the most.
@@ -25,6 +30,18 @@ const AWAY: Duration = Duration::from_millis(2500);
 const BACK: Duration = PATIENCE;
 /// How much longer a trouble of the network lasts in one of four cases, at the most: past every patience with a silent peer.
 const LONG: Duration = Duration::from_secs(12);
+/// How long a slow member rests at a time, at the most, and how long it works in between: below every patience of its peers.
+const SLOW: (Duration, Duration) = (Duration::from_millis(80), Duration::from_millis(15));
+/// How long a member may be at work on a snapshot when it is killed, at the most: the transfer of a small ship's is in this time.
+const JOINING: Duration = Duration::from_millis(400);
+/// Bytes that a full disk still has, at the most.
+const ROOM: u64 = 256 << 10;
+/// Seconds by which a clock is wrong, at the most, one way or the other.
+const WRONG: u64 = 600;
+/// How soon a timer is to come.
+const TIMER: Duration = Duration::from_secs(1);
+/// How long it is waited for until it is set anew: by whoever leads then, whose clock may be another.
+const TIMER_PATIENCE: Duration = Duration::from_secs(10);
 /// Events on their way at a time.
 const WINDOW: usize = 16;
 /// Events that show that the ship goes on: more than may have been on their way before.
@@ -37,6 +54,10 @@ pub enum Trouble {
     Member(MemberTrouble),
     /// Of the network.
     Network(NetworkTrouble),
+    /// The disk of one member fills, and has room again when it was away for a while.
+    FullDisk,
+    /// A member's clock jumps, forwards or back, and stays as it is then; a timer that is set before, and one that is set after it, come.
+    WrongClock,
 }
 
 /// A trouble of a member.
@@ -60,13 +81,22 @@ pub enum MemberTrouble {
     StopSerf,
     /// A follower's disk is lost: it joins anew.
     Wipe,
-    /// The leader begins a new epoch, and drops the old ones, while a follower is away: it needs a snapshot.
+    /// The leader begins a new epoch, and drops the old ones, while a follower is away.
     RollWhileAway,
+    /// A member, whichever, begins a new epoch, and drops the old ones.
+    Roll,
+    /// A follower's disk is lost while the leader begins a new epoch and drops the old ones: it gets a snapshot, and is killed
+    /// meanwhile.
+    KillJoining,
+    /// SIGTERM of one after the other; each is started again, and back before the next.
+    RollingRestart,
+    /// A member is stopped and let go on again and again: what stands for a slow disk, where the system has no way to make one.
+    Slow,
 }
 
 impl MemberTrouble {
     /// All of them.
-    pub const ALL: [MemberTrouble; 10] = [
+    pub const ALL: [MemberTrouble; 14] = [
         MemberTrouble::KillLeader,
         MemberTrouble::KillFollower,
         MemberTrouble::KillAll,
@@ -77,6 +107,10 @@ impl MemberTrouble {
         MemberTrouble::StopSerf,
         MemberTrouble::Wipe,
         MemberTrouble::RollWhileAway,
+        MemberTrouble::Roll,
+        MemberTrouble::KillJoining,
+        MemberTrouble::RollingRestart,
+        MemberTrouble::Slow,
     ];
 }
 
@@ -111,9 +145,13 @@ impl Dice {
 pub struct Report {
     /// What this machine lacks for troubles of the network; None where they came.
     pub no_network: Option<String>,
+    /// What it lacks for troubles of the disk.
+    pub no_disk: Option<String>,
+    /// What it lacks for troubles of the clocks.
+    pub no_clocks: Option<String>,
     /// How often each trouble came.
     pub troubles: BTreeMap<Trouble, usize>,
-    /// The longest time from the beginning of a trouble of the network until so many events were acknowledged that the ship had
+    /// The longest time from the beginning of a trouble of the network, or of a disk, until so many events were acknowledged that the ship had
     /// gone on in spite of it, milliseconds.
     pub gone_on_ms: BTreeMap<Trouble, u128>,
     /// Events that were acknowledged.
@@ -122,6 +160,21 @@ pub struct Report {
     pub last_event: u64,
     /// The longest time without an acknowledgement, milliseconds.
     pub longest_silence_ms: u128,
+}
+
+impl Report {
+    /// A line for each kind of trouble that this machine cannot make.
+    fn not_run(&self) -> impl Iterator<Item = String> {
+        let kinds = [
+            ("network", &self.no_network),
+            ("disk", &self.no_disk),
+            ("clocks", &self.no_clocks),
+        ];
+        kinds.into_iter().filter_map(|(kind, missing)| {
+            let missing = missing.as_ref()?;
+            Some(format!("troubles of the {kind}: NOT RUN: they need {missing}"))
+        })
+    }
 }
 
 impl fmt::Display for Report {
@@ -133,8 +186,8 @@ impl fmt::Display for Report {
                 None => writeln!(formatter)?,
             }
         }
-        if let Some(missing) = &self.no_network {
-            writeln!(formatter, "troubles of the network: NOT RUN: they need {missing}")?;
+        for line in self.not_run() {
+            writeln!(formatter, "{line}")?;
         }
         let Report {
             acknowledged,
@@ -150,7 +203,7 @@ impl fmt::Display for Report {
 }
 
 /// Breaks a ship of three members for so long, under load, then lets it heal, and holds it to its promises. Where the machine
-/// permits it, they have a network of their own, which is broken too; where not, that is said, and the rest is done.
+/// permits it, they have a network, clocks and a disk of their own, which are broken too; where not, that is said, and the rest is done.
 ///
 /// # Errors
 /// The first promise that was not kept, or a ship that does not come back.
@@ -158,19 +211,32 @@ pub fn run(seed: u64, lasting: Duration, mut say: impl FnMut(&str)) -> anyhow::R
     let mut dice = Dice::new(seed);
     let mut report = Report {
         no_network: network::missing(),
+        no_disk: disk::missing(),
+        no_clocks: clocks::missing(),
         ..Report::default()
     };
-    let mut ship = match &report.no_network {
-        Some(missing) => {
-            say(&format!("troubles of the network: NOT RUN: they need {missing}"));
-            Ship::new(3, &[])?
-        }
-        None => Ship::on_network(3, &[], seed)?,
-    };
+    report.not_run().for_each(|line| say(&line));
     let mut troubles = MemberTrouble::ALL.map(Trouble::Member).to_vec();
-    if ship.network.is_some() {
+    let peers: &[&str] = if report.no_network.is_none() {
+        &["--insecure-peers"]
+    } else {
+        &[]
+    };
+    let mut ship = Ship::new(3, peers)?;
+    if report.no_clocks.is_none() {
+        ship.have_clocks()?;
+        // As often as a member's troubles of one kind or two.
+        troubles.extend([Trouble::WrongClock; 2]);
+    }
+    if report.no_network.is_none() {
+        ship.join_network(seed)?;
         troubles.extend(NetworkTrouble::ALL.map(Trouble::Network));
     }
+    if report.no_disk.is_none() {
+        ship.have_disk()?;
+        troubles.extend([Trouble::FullDisk; 2]);
+    }
+    let mut archive = Archive::default();
     ship.boot()?;
     let piers: Vec<PathBuf> = (0..3).map(|index| ship.pier(index).to_owned()).collect();
     let piers: Vec<_> = piers.iter().map(PathBuf::as_path).collect();
@@ -180,7 +246,8 @@ pub fn run(seed: u64, lasting: Duration, mut say: impl FnMut(&str)) -> anyhow::R
         pause(dice.time(LULL));
         let trouble = troubles[usize::try_from(dice.below(troubles.len() as u64))?];
         say(&format!("{:>7.2} s  {trouble:?}", began.elapsed().as_secs_f64()));
-        let gone_on = strike(&mut ship, &load, trouble, &mut dice).with_context(|| format!("{trouble:?}"))?;
+        let gone_on = strike(&mut ship, &load, &mut archive, trouble, &mut dice)
+            .with_context(|| format!("{trouble:?}"))?;
         if let Some(took) = gone_on.map(|took| took.as_millis()) {
             let longest = report.gone_on_ms.entry(trouble).or_default();
             *longest = took.max(*longest);
@@ -194,7 +261,10 @@ pub fn run(seed: u64, lasting: Duration, mut say: impl FnMut(&str)) -> anyhow::R
     let outcomes = load.stop();
     report.acknowledged = outcomes.acknowledged();
     report.longest_silence_ms = outcomes.longest_silence().as_millis();
-    let logs = ship.settle_and_judge(&outcomes)?;
+    ship.stop_in_agreement()?;
+    let logs = archive.complete(&ship)?;
+    acknowledged_are_there_once(&logs, &outcomes)?;
+    logs.dates_never_go_back()?;
     report.last_event = logs.last().0;
     Ok(report)
 }
@@ -208,6 +278,7 @@ fn pause(time: Duration) {
 fn strike(
     ship: &mut Ship,
     load: &Load,
+    archive: &mut Archive,
     trouble: Trouble,
     dice: &mut Dice,
 ) -> anyhow::Result<Option<Duration>> {
@@ -215,11 +286,119 @@ fn strike(
     let follower = (leader + 1 + usize::try_from(dice.below(2))?) % 3;
     match trouble {
         Trouble::Member(trouble) => {
-            strike_member(ship, trouble, leader, follower, dice)?;
+            strike_member(ship, archive, trouble, leader, follower, dice)?;
             Ok(None)
         }
         Trouble::Network(trouble) => strike_network(ship, load, trouble, leader, follower, dice),
+        Trouble::FullDisk => fill_disk(ship, load, dice).map(Some),
+        Trouble::WrongClock => set_clock(ship, dice).map(|()| None),
     }
+}
+
+/// Fills the disk of the last member until it ends, and perhaps has it try again; then there is room, and it is started.
+fn fill_disk(ship: &mut Ship, load: &Load, dice: &mut Dice) -> anyhow::Result<Duration> {
+    let member = ship.cluster.members.len() - 1;
+    let disk = ship.disk.as_ref().context("a disk of the member's own")?;
+    disk.fill(dice.below(ROOM))?;
+    let began = Instant::now();
+    let status = ship.cluster.wait_exit(member, PATIENCE)?;
+    ensure!(
+        !status.success(),
+        "a member whose disk was full said that all was well"
+    );
+    load.more(SOME, PATIENCE)
+        .with_context(|| format!("while it is full\n{}", ship.cluster.tails()))?;
+    let gone_on = began.elapsed();
+    if dice.below(2) == 0 {
+        // It ends again, at once or when it must write.
+        ship.cluster.run(member)?;
+        pause(dice.time(AWAY));
+        if ship.cluster.is_running(member) {
+            ship.cluster.kill(member)?;
+        } else {
+            ship.cluster.wait_exit(member, PATIENCE)?;
+        }
+    }
+    let disk = ship.disk.as_ref().context("a disk of the member's own")?;
+    disk.make_room()?;
+    ship.cluster.run(member)?;
+    back(ship, member)?;
+    Ok(gone_on)
+}
+
+/// Sets a member's clock anew. A timer that was set before comes, and one that is set afterwards.
+fn set_clock(ship: &mut Ship, dice: &mut Dice) -> anyhow::Result<()> {
+    let member = usize::try_from(dice.below(3))?;
+    let ahead = i64::try_from(dice.below(2 * WRONG + 1))? - i64::try_from(WRONG)?;
+    // Another kernel cannot be told to set one.
+    let timers = reference_kernel();
+    let mut before = 0;
+    if timers {
+        before = wakes(ship)?;
+        let _ = set_timer(ship);
+    }
+    let clocks = ship.clocks.as_mut().context("clocks of the members' own")?;
+    clocks.set(member, ahead)?;
+    pause(clocks::SEEN);
+    if timers {
+        a_timer_comes(ship, before).context("one that was set before")?;
+        before = wakes(ship)?;
+        let _ = set_timer(ship);
+        a_timer_comes(ship, before).context("one that was set afterwards")?;
+    }
+    (0..3).try_for_each(|member| back(ship, member))
+}
+
+/// Waits until there were more timers than so many; now and then another is set, since an office may have ended.
+fn a_timer_comes(ship: &mut Ship, before: u64) -> anyhow::Result<()> {
+    let end = Instant::now() + PATIENCE;
+    let mut anew = Instant::now() + TIMER_PATIENCE;
+    while wakes(ship)? <= before {
+        ensure!(
+            Instant::now() < end,
+            "no timer came in {} s\n{}",
+            PATIENCE.as_secs(),
+            ship.cluster.tails()
+        );
+        if Instant::now() > anew {
+            let _ = set_timer(ship);
+            anew = Instant::now() + TIMER_PATIENCE;
+        }
+        pause(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Sets the ship's timer by the clock of the member that leads.
+fn set_timer(ship: &mut Ship) -> anyhow::Result<()> {
+    let leader = ship.cluster.wait_live(PATIENCE)?;
+    let ahead = ship.clocks.as_ref().map_or(0, |clocks| clocks.ahead(leader));
+    let due = SystemTime::now() + TIMER;
+    let due = if ahead < 0 {
+        due - Duration::from_secs(ahead.unsigned_abs())
+    } else {
+        due + Duration::from_secs(ahead.unsigned_abs())
+    };
+    let card = n!["wait", Noun::from_u128(da::from_system_time(due))];
+    ship.client(leader)?
+        .ask(1, "ovum", n!["b", n!["behn", 0u64], card])?;
+    Ok(())
+}
+
+/// How many timers the reference kernel has seen.
+fn wakes(ship: &mut Ship) -> anyhow::Result<u64> {
+    ship.cluster
+        .wait("the kernel to say how many timers came", PATIENCE, |cluster| {
+            let leader = cluster.live_leader()?;
+            let mut client = ConnClient::connect(&cluster.members[leader].pier).ok()?;
+            client.set_patience(Some(TIMER_PATIENCE)).ok()?;
+            let beam = n!["beam", "cx", n![0u64, "base", "1"], "wakes", 0u64];
+            // [%peek ~ %noun count]
+            match client.ask(1, "peek", n![1u64, beam]) {
+                Ok(Answer::Other(answer)) => answer.slot(15)?.as_u64(),
+                _ => None,
+            }
+        })
 }
 
 fn strike_network(
@@ -248,6 +427,7 @@ fn strike_network(
 
 fn strike_member(
     ship: &mut Ship,
+    archive: &mut Archive,
     trouble: MemberTrouble,
     leader: usize,
     follower: usize,
@@ -306,17 +486,52 @@ fn strike_member(
         }
         MemberTrouble::Wipe => {
             ship.cluster.kill(follower)?;
-            fs::remove_dir_all(ship.pier(follower))?;
+            archive.keep(ship.pier(follower))?;
+            ship.wipe(follower)?;
             ship.cluster.run(follower)?;
             back(ship, follower)
         }
         MemberTrouble::RollWhileAway => {
             ship.cluster.kill(follower)?;
             // An office that ends meanwhile is no fault of the roll's.
-            let _ = seguro_king::control_socket::ask_roll(ship.pier(leader), 1);
+            let _ = archive.roll(ship, leader)?;
             pause(away);
             ship.cluster.run(follower)?;
             back(ship, follower)
+        }
+        MemberTrouble::Roll => {
+            let any = usize::try_from(dice.below(3))?;
+            archive.roll(ship, any)?.map(drop)
+        }
+        MemberTrouble::KillJoining => {
+            ship.cluster.kill(follower)?;
+            archive.keep(ship.pier(follower))?;
+            ship.wipe(follower)?;
+            let _ = archive.roll(ship, leader)?;
+            ship.cluster.run(follower)?;
+            pause(dice.time(JOINING));
+            ship.cluster.kill(follower)?;
+            ship.cluster.run(follower)?;
+            back(ship, follower)
+        }
+        MemberTrouble::RollingRestart => (0..3).try_for_each(|member| {
+            let status = ship.cluster.terminate(member, PATIENCE)?;
+            ensure!(
+                status.success(),
+                "a member that was told to leave ended with {status}"
+            );
+            ship.cluster.run(member)?;
+            back(ship, member)
+        }),
+        MemberTrouble::Slow => {
+            let (any, end) = (usize::try_from(dice.below(3))?, Instant::now() + 2 * away);
+            while Instant::now() < end {
+                ship.cluster.signal(any, Signal::SIGSTOP)?;
+                pause(dice.time(SLOW.0));
+                ship.cluster.signal(any, Signal::SIGCONT)?;
+                pause(SLOW.1);
+            }
+            back(ship, any)
         }
     }
 }

@@ -6,8 +6,11 @@ use seguro_event::EventNumber;
 use serf_ipc::{Noun, cue};
 use std::{collections::BTreeMap, path::Path};
 
+/// Dates from the year 1 on are from here on (`@da`).
+const CHRIST: u128 = 1 << 127;
+
 /// The logs of all members, which agree.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Logs {
     /// The events that the longest log holds: mug and jam.
     pub events: BTreeMap<EventNumber, (u32, Vec<u8>)>,
@@ -43,6 +46,57 @@ impl Logs {
         marks
     }
 
+    /// Adds the log of a stopped member, and holds it against the others.
+    ///
+    /// # Errors
+    /// What does not hold, or cannot be read.
+    pub fn add(&mut self, pier: &Path) -> anyhow::Result<()> {
+        let mut last: Option<EventNumber> = None;
+        let mut wrong = None;
+        replog::inspect::for_each_event(pier, |event| {
+            if last.is_some_and(|last| event.number != last.next()) {
+                wrong.get_or_insert(format!(
+                    "event {} follows {last:?} in {}",
+                    event.number,
+                    pier.display()
+                ));
+            }
+            last = Some(event.number);
+            let value = (event.mug.0, event.jam.to_vec());
+            match self.events.get(&event.number) {
+                Some(other) if *other != value => {
+                    wrong.get_or_insert(format!("event {} differs in {}", event.number, pier.display()));
+                }
+                Some(_) => {}
+                None => {
+                    self.events.insert(event.number, value);
+                }
+            }
+        })
+        .with_context(|| format!("the log of {}", pier.display()))?;
+        ensure!(wrong.is_none(), "{}", wrong.unwrap_or_default());
+        ensure!(last.is_some(), "the log of {} is empty", pier.display());
+        Ok(())
+    }
+
+    /// No event is dated before the one that it follows.
+    ///
+    /// # Errors
+    /// The first that is.
+    pub fn dates_never_go_back(&self) -> anyhow::Result<()> {
+        let mut last = 0;
+        for (number, (_, jam)) in &self.events {
+            let date = cue(jam).ok().and_then(|event| event.head()?.as_u128());
+            // The formulas at the front of a lifecycle have none.
+            let Some(date) = date.filter(|date| *date >= CHRIST) else {
+                continue;
+            };
+            ensure!(date >= last, "event {number} is dated {date:#x}, after {last:#x}");
+            last = date;
+        }
+        Ok(())
+    }
+
     /// The last event.
     #[must_use]
     pub fn last(&self) -> EventNumber {
@@ -56,35 +110,9 @@ impl Logs {
 /// # Errors
 /// What does not hold, or cannot be read.
 pub fn logs(piers: &[&Path]) -> anyhow::Result<Logs> {
-    let mut events: BTreeMap<EventNumber, (u32, Vec<u8>)> = BTreeMap::new();
-    for pier in piers {
-        let mut last: Option<EventNumber> = None;
-        let mut wrong = None;
-        replog::inspect::for_each_event(pier, |event| {
-            if last.is_some_and(|last| event.number != last.next()) {
-                wrong.get_or_insert(format!(
-                    "event {} follows {last:?} in {}",
-                    event.number,
-                    pier.display()
-                ));
-            }
-            last = Some(event.number);
-            let value = (event.mug.0, event.jam.to_vec());
-            match events.get(&event.number) {
-                Some(other) if *other != value => {
-                    wrong.get_or_insert(format!("event {} differs in {}", event.number, pier.display()));
-                }
-                Some(_) => {}
-                None => {
-                    events.insert(event.number, value);
-                }
-            }
-        })
-        .with_context(|| format!("the log of {}", pier.display()))?;
-        ensure!(wrong.is_none(), "{}", wrong.unwrap_or_default());
-        ensure!(last.is_some(), "the log of {} is empty", pier.display());
-    }
-    Ok(Logs { events })
+    let mut logs = Logs::default();
+    piers.iter().try_for_each(|pier| logs.add(pier))?;
+    Ok(logs)
 }
 
 /// Every acknowledged event is in the log once; none is twice; none that was refused is there.

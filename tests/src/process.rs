@@ -41,10 +41,19 @@ impl Process {
     /// The most memory that it has held, in bytes; None when it is gone.
     #[must_use]
     pub fn peak_bytes(self) -> Option<u64> {
+        self.status("VmHWM:").map(|kilobytes| kilobytes * 1024)
+    }
+
+    /// The first number that its `/proc/PID/status` has on the line of this name; None when it is gone.
+    pub(crate) fn status(self, name: &str) -> Option<u64> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.0)).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
-        Some(kilobytes * 1024)
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
+
+    /// How many descriptors it has open; None when it is gone.
+    pub(crate) fn descriptors(self) -> Option<u64> {
+        Some(fs::read_dir(format!("/proc/{}/fd", self.0)).ok()?.count() as u64)
     }
 }
 

@@ -205,6 +205,25 @@ fn a_member_that_was_away_while_the_log_was_truncated_gets_a_snapshot() -> anyho
 }
 
 #[test]
+fn a_follower_begins_an_epoch_under_load() -> anyhow::Result<()> {
+    let mut ship = Ship::new(3, &[])?;
+    let leader = ship.boot()?;
+    let follower = (leader + 1) % 3;
+    // More than a serf's save takes: the log would grow meanwhile, again and again.
+    let load = load(&ship, 64);
+    for _ in 0..3 {
+        load.more(300, PATIENCE)?;
+        let epoch = seguro_king::control_socket::ask_roll(ship.pier(follower), 1)?;
+        let status = ship.status(follower)?;
+        assert_eq!(status.log.epochs, [epoch], "only the new epoch is left");
+    }
+    load.more(300, PATIENCE)?;
+    let outcomes = load.stop();
+    ship.settle_and_judge(&outcomes)?;
+    Ok(())
+}
+
+#[test]
 fn a_clean_stop_of_the_leader_hands_over() -> anyhow::Result<()> {
     let mut ship = Ship::new(3, &[])?;
     let leader = ship.boot()?;
