@@ -326,11 +326,8 @@ impl Checked {
         self.held.terms.drain(..count as usize);
         self.held.purged = Some(last);
         self.may()?;
-        Ok(self
-            .log
-            .purge_to(Term(term), last)
-            .await
-            .map_err(anyhow::Error::from_boxed)?)
+        let purged = self.log.purge_to(Term(term), last).await;
+        purged.map_err(anyhow::Error::from_boxed)
     }
 }
 
