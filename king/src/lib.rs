@@ -19,6 +19,7 @@ pub mod ovum;
 pub mod pier;
 pub mod pipeline;
 mod real_dir;
+mod ready;
 pub mod settings;
 #[doc(hidden)]
 pub mod simulated;

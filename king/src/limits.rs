@@ -63,6 +63,8 @@ pub const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 pub const CONFIRMATION_LASTS: Duration = Duration::from_millis(100);
 /// How long handing over leadership may take at a graceful exit.
 pub const HANDOVER_PATIENCE: Duration = Duration::from_millis(1500);
+/// How often the process that waits for a ship in the background looks whether that one still lives.
+pub const DAEMON_LOOK: Duration = Duration::from_millis(100);
 /// Exit code of a king that could not go on.
 pub const EXIT_FAILURE: u8 = 1;
 

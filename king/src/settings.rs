@@ -31,6 +31,8 @@ pub struct DriverSettings {
     pub inject: Vec<PathBuf>,
     /// `-i`: an archive to import.
     pub import: Option<PathBuf>,
+    /// `-X`: what is read from the ship, in place of all drivers.
+    pub scry: Option<crate::drivers::scry::Scry>,
     /// Which of these files this process has injected already: an office that follows another does not do it again.
     pub injected: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
@@ -48,6 +50,7 @@ impl Default for DriverSettings {
             mounts: Arc::default(),
             inject: Vec::new(),
             import: None,
+            scry: None,
             injected: Arc::default(),
         }
     }

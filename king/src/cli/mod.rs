@@ -1,14 +1,24 @@
 //! The command line: what is asked, in vere's words where vere has them (`spec/cli.md`).
 
 mod args;
+mod bare;
+mod daemon;
+mod log;
 mod machines;
+mod member_args;
+mod new_ship;
+mod numbers;
 mod serf_binary;
 mod ship;
 mod status;
+mod utility;
 
-pub use args::{BootArgs, Cli, Command, MemberArgs, RollArgs, RunArgs, StatusArgs};
+pub use args::{BareArgs, BootArgs, Cli, Command, PierArgs, RollArgs, RunArgs, StatusArgs};
+pub use member_args::{MemberArgs, Reads, SerfVersionArg};
+pub use new_ship::NewShipArgs;
+pub use utility::UtilityArgs;
 
-use crate::{console, control_socket, demo, limits};
+use crate::{console, demo, limits};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -20,14 +30,41 @@ pub fn main() -> ExitCode {
     if words.nth(1).is_some_and(|word| word == "serf") {
         return reference_serf::main(std::env::args_os());
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse_from(bare::with_subcommand(std::env::args_os())) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and versions come this way too, and go to stdout.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() {
+                limits::EXIT_FAILURE
+            } else {
+                0
+            });
+        }
+    };
     let code = match cli.command {
         Command::Boot(args) => ship::boot(args),
         Command::Run(args) => ship::run(args),
+        Command::Bare(args) => bare::meant(*args).and_then(|meant| match meant {
+            bare::Meant::Boot(args) => ship::boot(args),
+            bare::Meant::Run(args) => ship::run(args),
+        }),
         Command::Status(args) => status::main(&args),
-        Command::Roll(args) => roll(&args),
+        Command::Roll(args) => log::roll(&args),
+        Command::Chop(args) => log::chop(&args),
+        Command::Info(args) => log::info(&args),
         Command::Demo(args) => demo::main(args),
         Command::Pill { file } => write_pill(&file),
+        Command::Pack(args) => utility::run("pack", args),
+        Command::Meld(args) => utility::run("meld", args),
+        Command::Melt(args) => utility::run("melt", args),
+        Command::Grab(args) => utility::run("grab", args),
+        Command::Cram(args) => utility::run("cram", args),
+        Command::Queu(args) => utility::run("queu", args),
+        Command::Play(args) => utility::run("play", args),
+        Command::Prep(args) => utility::run("prep", args),
+        Command::Vile(args) => utility::run("vile", args),
+        Command::Eval(args) => utility::run("eval", args),
     };
     match code {
         Ok(code) => ExitCode::from(code),
@@ -36,14 +73,6 @@ pub fn main() -> ExitCode {
             ExitCode::from(limits::EXIT_FAILURE)
         }
     }
-}
-
-/// `roll PIER`: asks the member that runs there.
-fn roll(args: &RollArgs) -> anyhow::Result<u8> {
-    let keep = usize::try_from(args.keep_epochs)?;
-    let epoch = control_socket::ask_roll(&args.pier, keep)?;
-    println!("roll: new epoch {epoch}");
-    Ok(0)
 }
 
 /// Writes the reference kernel's pill, for who wants to boot it under another serf.

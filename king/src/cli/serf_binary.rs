@@ -1,29 +1,24 @@
 //! Which serf runs: `--serf-bin`, `SEGURO_SERF`, `urbit` on the PATH, or the reference serf that is built in.
 
-use super::MemberArgs;
+use super::{MemberArgs, SerfVersionArg};
 use anyhow::{Context, bail};
-use serf_ipc::{SerfCommand, SerfVersion};
+use serf_ipc::{
+    SerfCommand, SerfVersion,
+    child::{DEFAULT_WAG, wag},
+};
 use std::path::{Path, PathBuf};
 
 /// The name of the reference serf.
-const BUILTIN: &str = "builtin";
-/// The serf's flags: vere's default word, 128, and `-q` (`spec/ipc.md` section 4).
-const HASHLESS: u32 = 1 << 7;
-const QUIET: u32 = 1 << 6;
-const VERBOSE: u32 = 1 << 4;
-
+pub(super) const BUILTIN: &str = "builtin";
+/// Where the serf's pages go with `--swap`, below the pier (`spec/cli.md` section 2).
+const SWAP_FILE: &str = ".urb/chk/limbo.bin";
 /// The serf's command line for this pier.
 pub(super) fn command(args: &MemberArgs, pier: &Path) -> anyhow::Result<SerfCommand> {
-    let (program, version) = program(args)?;
-    let mut wag = HASHLESS;
-    if args.quiet {
-        wag |= QUIET;
-    }
-    if args.verbose {
-        wag |= VERBOSE;
-    }
+    let (program, version) = program(args.serf_bin.as_deref(), args.serf_version)?;
     Ok(SerfCommand {
-        wag,
+        wag: flags(args),
+        swap_file: swap_file(args, pier),
+        toss: args.toss.unwrap_or(0),
         loom_exponent: args.loom,
         memo_cache: args.memo_cache,
         keep_cache: args.keep_cache,
@@ -32,13 +27,35 @@ pub(super) fn command(args: &MemberArgs, pier: &Path) -> anyhow::Result<SerfComm
     })
 }
 
-fn program(args: &MemberArgs) -> anyhow::Result<(PathBuf, SerfVersion)> {
-    let named = args.serf_bin.clone().filter(|path| !path.as_os_str().is_empty());
-    if named.as_deref() == Some(Path::new(BUILTIN)) {
-        let own =
-            std::env::current_exe().context("the path of this program, which is also the reference serf")?;
-        return Ok((own, args.serf_version.named().unwrap_or(SerfVersion::V3_5)));
-    }
+fn flags(args: &MemberArgs) -> u32 {
+    let chosen = [
+        (args.gc, wag::DEBUG_RAM),
+        (args.profile, wag::DEBUG_CPU),
+        (args.verbose, wag::VERBOSE),
+        (args.replay, wag::DRY_RUN),
+        (args.quiet, wag::QUIET),
+        (args.json_trace, wag::TRACE),
+        (args.no_demand, wag::NO_DEMAND),
+        (args.swap || args.swap_to.is_some(), wag::SWAP),
+        (args.toss.is_some(), wag::TOSS),
+    ];
+    let flags = chosen.iter().filter(|(chosen, _)| *chosen).map(|(_, flag)| flag);
+    flags.fold(DEFAULT_WAG, |all, flag| all | flag)
+}
+
+fn swap_file(args: &MemberArgs, pier: &Path) -> Option<PathBuf> {
+    let own = args.swap.then(|| pier.join(SWAP_FILE));
+    args.swap_to.clone().or(own)
+}
+
+/// The binary that `named` or the PATH gives, without asking it anything.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn binary(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let named = named
+        .filter(|path| !path.as_os_str().is_empty())
+        .map(Path::to_owned);
     let program = match named.or_else(urbit_on_path) {
         Some(program) => program,
         None => bail!(
@@ -46,10 +63,19 @@ fn program(args: &MemberArgs) -> anyhow::Result<(PathBuf, SerfVersion)> {
              Releases are at github.com/urbit/vere; `--serf-bin builtin` is the reference serf, for trying things out"
         ),
     };
-    let program = program
+    program
         .canonicalize()
-        .with_context(|| format!("the serf {} is not there", program.display()))?;
-    let version = match args.serf_version.named() {
+        .with_context(|| format!("the serf {} is not there", program.display()))
+}
+
+fn program(named: Option<&Path>, version: SerfVersionArg) -> anyhow::Result<(PathBuf, SerfVersion)> {
+    if named == Some(Path::new(BUILTIN)) {
+        let own =
+            std::env::current_exe().context("the path of this program, which is also the reference serf")?;
+        return Ok((own, version.named().unwrap_or(SerfVersion::V3_5)));
+    }
+    let program = binary(named)?;
+    let version = match version.named() {
         Some(version) => version,
         None => serf_ipc::child::probe(&program, serf_ipc::limits::PROBE_TIME)?.version,
     };

@@ -1,9 +1,11 @@
 //! `boot` and `run`: a member's life, from the arguments to the exit code.
 
-use super::{BootArgs, MemberArgs, RunArgs, machines, serf_binary};
+use super::{BootArgs, MemberArgs, RunArgs, daemon, machines, serf_binary};
 use crate::{
     boot::{self, BootInput, BootSequence},
-    clock, console, control_socket, images, limits,
+    clock, console, control_socket,
+    drivers::scry::Scry,
+    images, limits,
     pier::{Leave, Pier, PierHandle},
     pipeline::{BatchLimits, RunAhead},
     settings::{DriverSettings, PierSettings, ReadMode, SerfSettings},
@@ -20,16 +22,32 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// `boot`: a new ship in a new directory.
 pub(super) fn boot(args: Box<BootArgs>) -> anyhow::Result<u8> {
-    console::init(args.member.log_format, args.member.verbose);
-    let who = boot::fake_ship(&args.fake)?;
+    let BootArgs {
+        new,
+        member: how,
+        directory,
+    } = *args;
+    if let Some(code) = in_background(&how)? {
+        return Ok(code);
+    }
+    console::init(how.log_format, how.verbose);
+    let fake = new
+        .fake
+        .as_deref()
+        .context("which ship? Name a fake one with -F")?;
+    let who = boot::fake_ship(fake)?;
+    let pier = directory
+        .or_else(|| new.directory())
+        .context("where? Name a directory")?;
     ensure!(
-        !args.pier.exists(),
+        !pier.exists(),
         "tried to create pier {} but it already exists; name a new directory, or `run` that one",
-        args.pier.display()
+        pier.display()
     );
-    let (machines, own) = place(&args.member)?;
-    let pill = load_pill(&args.pill)?;
-    let filesystem = args
+    let (machines, own) = place(&how)?;
+    let pill = new.pill.as_deref().context("from what? Name a pill with -B")?;
+    let pill = load_pill(pill)?;
+    let filesystem = new
         .arvo
         .as_deref()
         .map(|dir| {
@@ -37,7 +55,7 @@ pub(super) fn boot(args: Box<BootArgs>) -> anyhow::Result<u8> {
             boot::initial_filesystem(dir).with_context(|| format!("the filesystem in {}", dir.display()))
         })
         .transpose()?;
-    let serf = serf_binary::command(&args.member, &absolute(&args.pier)?)?;
+    let serf = serf_binary::command(&how, &absolute(&pier)?)?;
     let mut entropy = [0; 64];
     getrandom::fill(&mut entropy).map_err(|error| anyhow::anyhow!("no entropy from the system: {error}"))?;
     let sequence = boot::sequence(BootInput {
@@ -48,8 +66,8 @@ pub(super) fn boot(args: Box<BootArgs>) -> anyhow::Result<u8> {
         wyrd_now: clock::now(),
         serf: serf.version,
         entropy,
-        verbose: args.member.verbose,
-        lite: args.lite,
+        verbose: how.verbose,
+        lite: new.lite,
         replace_filesystem: filesystem,
     })?;
     let genesis = ShipIdentity {
@@ -57,10 +75,10 @@ pub(super) fn boot(args: Box<BootArgs>) -> anyhow::Result<u8> {
         fake: true,
         life: sequence.life,
     };
-    make_pier(&args.pier)?;
+    make_pier(&pier)?;
     member(
-        &args.member,
-        &args.pier,
+        &how,
+        &pier,
         serf,
         machines,
         own,
@@ -69,8 +87,16 @@ pub(super) fn boot(args: Box<BootArgs>) -> anyhow::Result<u8> {
     )
 }
 
+/// With `-d`, starts the ship in the background, and gives the exit code; None in the process that runs it.
+fn in_background(args: &MemberArgs) -> anyhow::Result<Option<u8>> {
+    if args.daemon { daemon::split() } else { Ok(None) }
+}
+
 /// `run`: a ship that is there, or a new member of its cluster.
 pub(super) fn run(args: Box<RunArgs>) -> anyhow::Result<u8> {
+    if let Some(code) = in_background(&args.member)? {
+        return Ok(code);
+    }
     console::init(args.member.log_format, args.member.verbose);
     let (machines, own) = place(&args.member)?;
     let start = if holds_ship(&args.pier) {
@@ -172,6 +198,9 @@ fn member(
     tracing::info!(target: console::TARGET, "~");
     tracing::info!(target: console::TARGET, "seguro {}", env!("CARGO_PKG_VERSION"));
     tracing::info!(target: console::TARGET, "boot: home is {}", pier.display());
+    if args.daemon {
+        tracing::info!(target: console::TARGET, "boot: running as daemon");
+    }
     make_pier(&pier)?;
     images::recover(&pier.join(".urb/chk"))?;
     raise_descriptors();
@@ -239,6 +268,7 @@ fn configure(
             alone: machines.len() <= 1,
             inject: args.inject.clone(),
             import: args.import.clone(),
+            scry: scry(args)?,
             ..DriverSettings::default()
         },
         run_ahead: RunAhead {
@@ -251,8 +281,8 @@ fn configure(
             .snap_time
             .map_or(limits::SNAP_TIME, |minutes| Duration::from_secs(minutes * 60)),
         reads: match args.reads {
-            super::args::Reads::Lease => ReadMode::Lease,
-            super::args::Reads::Quorum => ReadMode::Quorum,
+            super::Reads::Lease => ReadMode::Lease,
+            super::Reads::Quorum => ReadMode::Quorum,
         },
         machines: machines.len(),
         exit_when_live: args.exit,
@@ -280,6 +310,16 @@ fn configure(
     Ok((log, settings))
 }
 
+/// What `-X` asks for.
+fn scry(args: &MemberArgs) -> anyhow::Result<Option<Scry>> {
+    let Some(path) = &args.scry else { return Ok(None) };
+    ensure!(
+        args.machines.is_empty(),
+        "-X is for a ship on this machine alone; one on several is asked through `.urb/conn.sock`"
+    );
+    Scry::parse(path, args.scry_into.as_deref(), &args.scry_format).map(Some)
+}
+
 async fn live(
     config: Config,
     settings: PierSettings,
@@ -296,11 +336,12 @@ async fn live(
     leave.context("the pier's task ended by a broken invariant; nothing committed is lost, start again")
 }
 
-/// SIGTERM leaves in order; SIGINT is the ship's `%ctl 'c'`; SIGTSTP ends as in vere, but in order
-/// (`spec/cli.md` section 5).
+/// SIGTERM leaves in order; SIGINT is the ship's `%ctl 'c'`; SIGTSTP ends as in vere, but in order; SIGUSR1 has the state
+/// printed (`spec/cli.md` section 5).
 async fn pass_signals(handle: PierHandle) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut report = signal(SignalKind::user_defined1())?;
     let mut stop = signal(SignalKind::from_raw(nix::sys::signal::Signal::SIGTSTP as i32))?;
     loop {
         tokio::select! {
@@ -308,7 +349,12 @@ async fn pass_signals(handle: PierHandle) -> anyhow::Result<()> {
             _ = interrupt.recv() => handle.interrupt().await,
             _ = stop.recv() => {
                 tracing::info!(target: console::TARGET, "[received keyboard stop signal, exiting]");
-                handle.exit(0).await;
+                handle.exit(limits::EXIT_FAILURE).await;
+            }
+            _ = report.recv() => {
+                if let Some(status) = handle.status().await {
+                    super::status::report(&status);
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! `status PIER`: asks the member that runs there.
 
 use super::StatusArgs;
-use crate::{control_socket, pier::PierStatus};
+use crate::{console, control_socket, pier::PierStatus};
 use replog::Role;
 
 /// Prints the state of the member that runs on this pier.
@@ -23,6 +23,13 @@ pub(crate) fn role(role: &Role) -> String {
         Role::Follower { .. } => "follower".to_owned(),
         Role::Candidate => "candidate".to_owned(),
         Role::Leader { term, .. } => format!("leader (term {term})"),
+    }
+}
+
+/// The same on the console, as vere reports on SIGUSR1.
+pub(super) fn report(status: &PierStatus) {
+    for line in table(status).lines() {
+        tracing::info!(target: console::TARGET, "{}", line.trim_end());
     }
 }
 

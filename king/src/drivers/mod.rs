@@ -6,6 +6,7 @@ pub mod fore;
 pub mod hind;
 pub mod http;
 pub mod lick;
+pub mod scry;
 pub mod term;
 pub mod unix;
 
@@ -20,6 +21,9 @@ use crate::driver::{Driver, DriverContext};
 pub(crate) fn all(context: impl Fn(usize) -> DriverContext) -> Vec<Box<dyn Driver>> {
     if let Some(simulated) = crate::simulated::world(|world| world.drivers(&context)) {
         return simulated;
+    }
+    if context(0).settings.scry.is_some() {
+        return vec![scry::new(context(0))];
     }
     let makers: [fn(DriverContext) -> Box<dyn Driver>; 8] = [
         fore::new,

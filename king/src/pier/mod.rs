@@ -72,6 +72,7 @@ pub struct Pier {
     waiting_said: Option<Instant>,
     started: Instant,
     offices: u64,
+    ready_said: bool,
 }
 
 impl Pier {
@@ -99,6 +100,7 @@ impl Pier {
             waiting_said: None,
             started: now,
             offices: 0,
+            ready_said: false,
             settings,
             log,
         };

@@ -12,6 +12,7 @@ use crate::{
     driver::{DriverContext, DropReason, PeekAnswer, Request},
     drivers, limits,
     pipeline::Computed,
+    ready,
     settings::ReadMode,
     simulated::{self, Defect},
 };
@@ -37,6 +38,7 @@ impl Pier {
         self.advance_saving(now);
         self.hold_back_if_far();
         self.offer_office_if_far();
+        self.say_ready();
         self.advance_leaving(now)
     }
 
@@ -564,6 +566,21 @@ impl Pier {
         tracing::info!(term = %office.term, millis = now.duration_since(office.since).as_millis(), "live");
         if self.settings.exit_when_live {
             self.leave(0, now);
+        }
+    }
+
+    /// Tells whoever started this process, once: a leader's ship is live, or a follower's serf is where the log is.
+    fn say_ready(&mut self) {
+        let ready = match &self.office {
+            Some(office) => office.live_said,
+            None => {
+                matches!(*self.role.borrow(), Role::Follower { .. })
+                    && self.commit.event > EventNumber::ZERO
+                    && self.serf_is_current()
+            }
+        };
+        if ready && !std::mem::replace(&mut self.ready_said, ready) {
+            ready::say();
         }
     }
 

@@ -1,0 +1,44 @@
+//! `info`, `roll` and `chop`: what concerns the event log of a ship (`spec/cli.md` section 3).
+
+use super::{PierArgs, RollArgs};
+use crate::control_socket;
+use replog::inspect;
+
+/// How many epochs vere's `chop` leaves.
+const KEPT_EPOCHS: usize = 2;
+
+/// `info PIER`, in vere's words, and who else the ship lives on.
+pub(super) fn info(args: &PierArgs) -> anyhow::Result<u8> {
+    let found = inspect::look(&args.pier)?;
+    println!("urbit: {} at event {}", args.pier.display(), found.last);
+    println!("  ship: {}", serf_ipc::text::p::format(found.ship.who));
+    println!("  disk: live=&, event={}, bytes={}", found.last, found.used_bytes);
+    if let Some(member) = found.member {
+        println!("  member: {member}");
+    }
+    println!("epocs:");
+    for epoch in found.epochs {
+        println!("  0i{epoch}");
+    }
+    Ok(0)
+}
+
+/// `roll PIER`: asks the member that runs there.
+pub(super) fn roll(args: &RollArgs) -> anyhow::Result<u8> {
+    let keep = usize::try_from(args.keep_epochs)?;
+    let epoch = control_socket::ask_roll(&args.pier, keep)?;
+    println!("roll: new epoch {epoch}");
+    Ok(0)
+}
+
+/// `chop PIER`: drops all epochs but the newest two of a ship that does not run.
+pub(super) fn chop(args: &PierArgs) -> anyhow::Result<u8> {
+    let dropped = inspect::chop(&args.pier, KEPT_EPOCHS)?;
+    if dropped.is_empty() {
+        println!("chop: nothing to do, try running roll first");
+    }
+    for epoch in dropped {
+        println!("chop: dropped epoch 0i{epoch}");
+    }
+    Ok(0)
+}

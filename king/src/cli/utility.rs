@@ -1,0 +1,46 @@
+//! What concerns the serf's memory is done by the serf's own binary, on a pier that nobody uses (`spec/cli.md` section 3).
+
+use super::serf_binary;
+use anyhow::{Context, ensure};
+use clap::Args;
+use replog::inspect;
+use std::{
+    ffi::OsString,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Arguments of a utility: the binary's own.
+#[derive(Debug, Args)]
+pub struct UtilityArgs {
+    /// The `urbit` binary that does it. Without it: `urbit` on the PATH.
+    #[arg(long, value_name = "FILE", env = "SEGURO_SERF")]
+    pub serf_bin: Option<PathBuf>,
+    /// The utility's own options, and the ship's directory last, as `urbit` takes them.
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "OPTIONS AND PIER"
+    )]
+    pub words: Vec<OsString>,
+}
+
+/// Has the binary do it in this process's place. Returns only when that fails.
+pub(super) fn run(utility: &str, args: UtilityArgs) -> anyhow::Result<u8> {
+    ensure!(
+        args.serf_bin.as_deref() != Some(Path::new(serf_binary::BUILTIN)),
+        "{utility} is done by an `urbit` binary; the reference serf has no utilities"
+    );
+    let binary = serf_binary::binary(args.serf_bin.as_deref())?;
+    if utility != "eval"
+        && let Some(pier) = args.words.last().map(Path::new)
+        && pier.is_dir()
+    {
+        // Held for a moment, to see that no king runs there and that the log is sound. The binary takes the same lock, so
+        // that whichever of it and a king comes first shuts the other out.
+        inspect::look(pier)?;
+    }
+    let error = Command::new(&binary).arg(utility).args(args.words).exec();
+    Err(error).with_context(|| format!("{} cannot be run", binary.display()))
+}

@@ -1,0 +1,205 @@
+//! `-X`: one read of the ship, written to a file below `.urb/put`, and the end. It stands in place of all drivers
+//! (`spec/cli.md` section 6).
+
+use crate::{
+    console,
+    driver::{Claim, Driver, DriverContext, Effect, PeekAnswer, Request},
+};
+use anyhow::{Context, ensure};
+use serf_ipc::{
+    Noun, jam, n,
+    text::{Aura, Path as Knots, path::is_canonical_file_path, scot},
+};
+use std::{fs, path::Path};
+
+/// What is read, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scry {
+    care: String,
+    desk: String,
+    spur: Knots,
+    /// The file below `.urb/put`, without what comes after its dot.
+    name: String,
+    format: Format,
+}
+
+/// How the answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// Any noun, jammed.
+    Jam,
+    /// An atom, as text.
+    Text(Aura),
+}
+
+impl Scry {
+    /// Takes `-X`, `-Y` and `-Z`.
+    ///
+    /// # Errors
+    /// When the path is none, or has no care and desk, or the file would lie elsewhere, or the format is unknown.
+    pub fn parse(path: &str, into: Option<&str>, format: &str) -> anyhow::Result<Scry> {
+        let knots: Knots = path.parse().context("-X")?;
+        let mut rest = knots.0.into_iter();
+        let (Some(care), Some(desk)) = (rest.next(), rest.next()) else {
+            anyhow::bail!("pier: invalid scry: {path} has no care and desk, as /cx/base/sys/kelvin has");
+        };
+        let name = into.unwrap_or(path);
+        let name = name.strip_prefix('/').unwrap_or(name);
+        ensure!(
+            is_canonical_file_path(name) && name != "/" && !name.contains('\0'),
+            "{name} does not name a file below .urb/put: name one with -Y"
+        );
+        Ok(Scry {
+            care,
+            desk,
+            spur: Knots(rest.collect()),
+            name: name.to_owned(),
+            format: Format::parse(format)?,
+        })
+    }
+
+    fn sample(&self) -> Noun {
+        let gang = n![0_u64, 0_u64];
+        n![
+            gang,
+            1_u64,
+            "once",
+            self.care.as_str(),
+            self.desk.as_str(),
+            self.spur
+        ]
+    }
+
+    fn extension(&self) -> &'static str {
+        match self.format {
+            Format::Jam => "jam",
+            Format::Text(_) => "txt",
+        }
+    }
+
+    /// Writes what was found; tells where.
+    fn write(&self, pier: &Path, found: &Noun) -> anyhow::Result<()> {
+        let bytes = match self.format {
+            Format::Jam => jam(found),
+            Format::Text(aura) => match scot(aura, found) {
+                Some(text) => text.into_bytes(),
+                None => {
+                    tracing::info!(target: console::TARGET, "pier: cannot export cell as {}", name(aura));
+                    return Ok(());
+                }
+            },
+        };
+        let path = pier
+            .join(".urb/put")
+            .join(format!("{}.{}", self.name, self.extension()));
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)
+                .with_context(|| format!("the directory {}", directory.display()))?;
+        }
+        fs::write(&path, bytes).with_context(|| format!("the file {}", path.display()))?;
+        tracing::info!(target: console::TARGET, "pier: scry result in {}", path.display());
+        Ok(())
+    }
+}
+
+const AURAS: [(&str, Aura); 9] = [
+    ("da", Aura::Da),
+    ("p", Aura::P),
+    ("t", Aura::T),
+    ("ta", Aura::Ta),
+    ("tas", Aura::Tas),
+    ("ud", Aura::Ud),
+    ("uv", Aura::Uv),
+    ("uw", Aura::Uw),
+    ("ux", Aura::Ux),
+];
+
+fn name(aura: Aura) -> &'static str {
+    AURAS
+        .iter()
+        .find(|(_, other)| *other == aura)
+        .map_or("", |(name, _)| name)
+}
+
+impl Format {
+    fn parse(text: &str) -> anyhow::Result<Format> {
+        if text == "jam" {
+            return Ok(Format::Jam);
+        }
+        let known = AURAS.iter().find(|(name, _)| *name == text);
+        let (_, aura) = known.with_context(|| {
+            let names: Vec<_> = AURAS.iter().map(|(name, _)| *name).collect();
+            format!("-Z {text}: the formats are jam and {}", names.join(", "))
+        })?;
+        Ok(Format::Text(*aura))
+    }
+}
+
+/// Makes the driver, if the settings ask for it.
+///
+/// # Panics
+/// Never: it is made only where they do.
+#[must_use]
+pub fn new(context: DriverContext) -> Box<dyn Driver> {
+    Box::new(ScryDriver { context })
+}
+
+struct ScryDriver {
+    context: DriverContext,
+}
+
+impl Driver for ScryDriver {
+    fn name(&self) -> &'static str {
+        "scry"
+    }
+
+    fn start(&mut self) -> anyhow::Result<()> {
+        let DriverContext {
+            intake,
+            pier,
+            settings,
+            ..
+        } = self.context.clone();
+        let Some(scry) = settings.scry.clone() else {
+            return Ok(());
+        };
+        tracing::info!(target: console::TARGET, "pier: scry");
+        let end = intake.clone();
+        let answered = move |answer| {
+            // [~ %omen path mark noun]
+            let found = match &answer {
+                PeekAnswer::Done(noun) => noun.slot(31),
+                PeekAnswer::Bailed(goof) => {
+                    console::goofs(std::slice::from_ref(goof));
+                    None
+                }
+                PeekAnswer::Unavailable => None,
+            };
+            match found {
+                Some(found) => {
+                    tracing::info!(target: console::TARGET, "pier: scry succeeded");
+                    if let Err(error) = scry.write(&pier, found) {
+                        tracing::error!(target: console::TARGET, "pier: {error:#}");
+                    }
+                }
+                None => tracing::info!(target: console::TARGET, "pier: scry failed"),
+            }
+            tracing::info!(target: console::TARGET, "pier: exit");
+            end.request(Request::Exit(0));
+        };
+        let sample = settings.scry.as_ref().map(Scry::sample).unwrap_or_default();
+        self.context
+            .runtime
+            .spawn(async move { intake.peek(sample, Box::new(answered)).await });
+        Ok(())
+    }
+
+    fn effect(&mut self, _: &Effect<'_>) -> Claim {
+        // Nobody else is there, and vere releases nothing to anybody here.
+        Claim::Taken
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+}
