@@ -55,6 +55,16 @@ pub enum Command {
     Eval(UtilityArgs),
     /// Three members on this machine: look at a ship that survives, or have it proven.
     Demo(DemoArgs),
+    /// Print what a shell needs to complete this program's words.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write this program's man pages into a directory.
+    Man {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// Write the reference kernel's pill to a file.
     #[command(hide = true)]
     Pill {

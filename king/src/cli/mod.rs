@@ -8,6 +8,7 @@ mod machines;
 mod member_args;
 mod new_ship;
 mod numbers;
+mod pages;
 mod serf_binary;
 mod ship;
 mod status;
@@ -54,6 +55,8 @@ pub fn main() -> ExitCode {
         Command::Chop(args) => log::chop(&args),
         Command::Info(args) => log::info(&args),
         Command::Demo(args) => demo::main(args),
+        Command::Completions { shell } => pages::completions(shell),
+        Command::Man { directory } => pages::man(&directory),
         Command::Pill { file } => write_pill(&file),
         Command::Pack(args) => utility::run("pack", args),
         Command::Meld(args) => utility::run("meld", args),
