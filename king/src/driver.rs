@@ -285,6 +285,22 @@ impl Intake {
         }));
     }
 
+    /// Asks the kernel's `+peek` without waiting, if this driver's queue has a place; gives the callback back otherwise.
+    ///
+    /// # Errors
+    /// When the queue is full: the callback.
+    pub fn try_peek(&self, sample: Noun, answer: PeekCallback) -> Result<(), PeekCallback> {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            return Err(answer);
+        };
+        self.send(Message::Peek(PlannedPeek {
+            sample,
+            answer,
+            _place: Some(place),
+        }));
+        Ok(())
+    }
+
     /// Asks something of the king.
     pub fn request(&self, request: Request) {
         self.send(Message::Request(request));

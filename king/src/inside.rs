@@ -1,6 +1,6 @@
 //! Ways into this crate for fuzz targets. Not for use: no promise is made about it.
 
-use crate::drivers::{conn, fore, http, lick, unix};
+use crate::drivers::{ames, conn, fore, http, lick, unix};
 use serf_ipc::Noun;
 
 /// Reads bytes as what a web client sends, cut into reads of `size` bytes, for a fuzzer.
@@ -11,6 +11,20 @@ pub fn fuzz_http(size: usize, bytes: &[u8]) {
     http::fuzz::client(size, bytes);
 }
 
+/// Whether bytes have the envelope of a packet of ames': what a flood costs for each of its packets.
+#[must_use]
+pub fn ames_packet_passes(bytes: &[u8]) -> bool {
+    ames::fuzz::passes(bytes)
+}
+
+/// Reads bytes as what comes over the network for ames, for a fuzzer.
+///
+/// # Panics
+/// When a packet is another one once it is written again, or makes a local ship speak to another machine.
+pub fn fuzz_ames(bytes: &[u8]) {
+    ames::fuzz::packet(bytes);
+}
+
 /// Reads a noun as everything that the king reads from one: a client's request, an ovum to inject, a card of the kernel's.
 ///
 /// # Panics
@@ -19,6 +33,7 @@ pub fn fuzz_noun(jam: &[u8], noun: &Noun) {
     conn::fuzz(jam, noun);
     fore::fuzz(noun);
     http::fuzz::kernel(noun);
+    ames::fuzz::kernel(noun);
     lick::fuzz(jam, noun);
     unix::fuzz(noun);
 }

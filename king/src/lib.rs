@@ -18,8 +18,8 @@ pub mod local_cluster;
 pub mod ovum;
 pub mod pier;
 pub mod pipeline;
-mod real_dir;
 mod ready;
+mod real_dir;
 pub mod settings;
 #[doc(hidden)]
 pub mod simulated;

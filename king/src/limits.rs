@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Events and peeks that one driver's own tasks may have waiting for the serf: beyond it they wait in turn.
 pub const DRIVER_QUEUE: usize = 4096;
 
+/// Events that a driver may have computed before the next one has its turn: what one turn may cost the others is then a
+/// fraction of a second, whoever floods it.
+pub const DRIVER_TURN: usize = 32;
+
 /// Events in one batch. A batch is one Raft entry: large enough that a commit's two syncs are spread thin.
 pub const BATCH_EVENTS: usize = 1024;
 /// Bytes in one batch: what one entry may cost a follower to receive while others wait behind it.
@@ -166,6 +170,45 @@ pub const LICK_HEARD: usize = 16;
 pub const LICK_WAITING: usize = 1024;
 /// lick: how long a client may take to read why it is hung up on.
 pub const LICK_LINGER: Duration = Duration::from_secs(1);
+
+/// The largest UDP packet that is looked at (vere's buffer; the largest that ships send has 1472 bytes).
+pub const UDP_PACKET_BYTES: usize = 2048;
+/// Packets read from the UDP socket before everything else has its turn: some tens of microseconds' work.
+pub const UDP_READS: usize = 32;
+/// What the system is asked to hold of UDP packets that were not read, and of those not sent, bytes (vere).
+pub const UDP_SYSTEM_BYTES: usize = 2 << 20;
+/// UDP packets that wait because the system takes no more; beyond it they are dropped, as the network might.
+pub const UDP_SENDS: usize = 1024;
+/// How long a port that is taken is tried for: a leader that was deposed on this machine lets go of it, or dies, meanwhile.
+pub const UDP_BIND_PATIENCE: Duration = Duration::from_secs(15);
+/// How often.
+pub const UDP_BIND_PAUSE: Duration = Duration::from_millis(50);
+
+/// ames: packets that wait for the ship; beyond it the oldest are dropped (vere).
+pub const AMES_QUEUE: usize = 30;
+/// ames: packets that the ship computes, or that wait for their commit. At ten milliseconds a commit more than a ship
+/// computes in a second.
+pub const AMES_ON_THE_WAY: usize = 64;
+/// ames: lanes of one ship; it has one or two.
+pub const AMES_LANES: usize = 16;
+/// ames: ships whose lanes are remembered (vere).
+pub const AMES_LANE_SHIPS: usize = 500_000;
+/// ames: how long a lane is believed where the kernel does not tell of changes (vere).
+pub const AMES_LANE_LASTS: Duration = Duration::from_secs(120);
+/// ames: packets that wait for the kernel to say where their receivers are (vere).
+pub const AMES_WAITING: usize = 1000;
+/// ames: after more failed questions for lanes in a row no more are asked (vere).
+pub const AMES_SCRY_FAILURES: u64 = 5;
+/// ames: fragments of published data that are kept (vere): some 110 MB.
+pub const AMES_FINE_FRAGMENTS: usize = 100_000;
+/// ames: pages of published data that the kernel is asked for at once: strangers may ask for any, and each costs it time.
+pub const AMES_FINE_PEEKS: usize = 64;
+/// ames: items that are read of a list of the kernel's: domains, sponsors.
+pub const AMES_LIST: usize = 64;
+/// ames: how often galaxies are looked up (vere).
+pub const AMES_DNS_EVERY: Duration = Duration::from_secs(300);
+/// ames: galaxies that are looked up at once. Each takes a thread while it waits for an answer.
+pub const AMES_DNS_AT_ONCE: usize = 16;
 
 /// conn: connections at once; beyond it clients wait to be accepted.
 pub const CONN_CONNECTIONS: usize = 256;

@@ -10,7 +10,7 @@ use replog::Role;
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -51,6 +51,9 @@ pub struct LocalMember {
     pub address: SocketAddr,
     /// Its HTTP port, if it was given one.
     pub http_port: Option<u16>,
+    /// Its UDP port. Each has its own: a leader that hangs keeps its port from the next one, and other clusters on this
+    /// machine have the same ship.
+    pub ames_port: u16,
     /// What it prints: stdout.
     pub stdout: PathBuf,
     /// What it logs: stderr.
@@ -90,6 +93,13 @@ impl LocalCluster {
             listeners.push(listener);
             Ok(address)
         };
+        let mut sockets = Vec::new();
+        let mut udp_port = || -> anyhow::Result<u16> {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no loopback port is free")?;
+            let port = socket.local_addr()?.port();
+            sockets.push(socket);
+            Ok(port)
+        };
         let host = own_host();
         let mut members = Vec::new();
         for index in 0..options.members {
@@ -103,6 +113,7 @@ impl LocalCluster {
                 } else {
                     None
                 },
+                ames_port: udp_port()?,
                 stdout: name(".out"),
                 stderr: name(".err"),
                 child: None,
@@ -159,7 +170,8 @@ impl LocalCluster {
             .arg("-t")
             .arg("--serf-bin")
             .arg(&options.serf)
-            .args(["--http-ip", "127.0.0.1"]);
+            .args(["--http-ip", "127.0.0.1", "--ames-port"])
+            .arg(member.ames_port.to_string());
         if !alone {
             command
                 .arg("--machines")

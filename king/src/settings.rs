@@ -19,6 +19,10 @@ pub struct DriverSettings {
     pub http_ip: Ipv4Addr,
     /// `--http-port`: a fixed port for public HTTP; None lets the ship's configuration choose.
     pub http_port: Option<u16>,
+    /// `-L`: speak to ships of this machine only, as fake ships always do.
+    pub local: bool,
+    /// `-p`: the UDP port; 0 is a galaxy's own, and any other ship's any.
+    pub ames_port: u16,
     /// `--no-conn`: no control socket.
     pub no_conn: bool,
     /// `--behn-allow-blocked`: go on without timers when a wake fails.
@@ -44,6 +48,8 @@ impl Default for DriverSettings {
             no_tty: true,
             http_ip: Ipv4Addr::UNSPECIFIED,
             http_port: None,
+            local: false,
+            ames_port: 0,
             no_conn: false,
             behn_allow_blocked: false,
             alone: true,

@@ -140,9 +140,12 @@ pub struct MemberArgs {
     /// Silence the serf's own printing.
     #[arg(short = 'q', long)]
     pub quiet: bool,
-    /// Loopback networking only; so far the only kind that there is.
+    /// Speak to ships of this machine only; fake ships always do.
     #[arg(short = 'L', long)]
     pub local: bool,
+    /// The UDP port for other ships; 0 is the one that belongs to a galaxy, and any free one for other ships.
+    #[arg(short = 'p', long, value_name = "PORT", default_value_t = 0)]
+    pub ames_port: u16,
     /// Where the public HTTP servers listen.
     #[arg(short = 'b', long = "http-ip", value_name = "IPV4", default_value_t = Ipv4Addr::UNSPECIFIED)]
     pub http_ip: Ipv4Addr,

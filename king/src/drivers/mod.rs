@@ -1,5 +1,6 @@
 //! The drivers: a file or folder each.
 
+pub mod ames;
 pub mod behn;
 pub mod conn;
 pub mod fore;
@@ -13,6 +14,7 @@ pub mod unix;
 #[cfg(test)]
 pub(crate) mod fake_pier;
 mod report;
+mod udp;
 
 use crate::driver::{Driver, DriverContext};
 
@@ -25,26 +27,21 @@ pub(crate) fn all(context: impl Fn(usize) -> DriverContext) -> Vec<Box<dyn Drive
     if context(0).settings.scry.is_some() {
         return vec![scry::new(context(0))];
     }
-    let makers: [fn(DriverContext) -> Box<dyn Driver>; 8] = [
-        fore::new,
-        term::new,
-        unix::new,
-        http::Http::new,
-        lick::new,
-        conn::new,
-        behn::new,
-        hind::new,
-    ];
     let no_conn = context(0).settings.no_conn;
-    let makers = makers
-        .into_iter()
-        .enumerate()
-        .filter(|(place, _)| !(no_conn && *place == CONN));
-    makers
-        .enumerate()
-        .map(|(place, (_, make))| make(context(place)))
-        .collect()
+    let makers: [Option<Maker>; 9] = [
+        Some(fore::new),
+        Some(term::new),
+        Some(unix::new),
+        Some(http::Http::new),
+        Some(ames::new),
+        Some(lick::new),
+        (!no_conn).then_some(conn::new),
+        Some(behn::new),
+        Some(hind::new),
+    ];
+    let makers = makers.into_iter().flatten().enumerate();
+    makers.map(|(place, make)| make(context(place))).collect()
 }
 
-/// The control socket's place among them.
-const CONN: usize = 5;
+/// Makes a driver.
+type Maker = fn(DriverContext) -> Box<dyn Driver>;

@@ -75,6 +75,8 @@ pub(crate) struct Office {
     pub(crate) confirmed: Option<Instant>,
     drivers: Vec<Box<dyn Driver>>,
     queues: Vec<VecDeque<Planned>>,
+    /// Whose turn it is among the drivers, and how many events it may still have in it.
+    turn: (usize, usize),
     peeks: VecDeque<PlannedPeek>,
     messages: mpsc::UnboundedReceiver<(usize, Message)>,
     sender: mpsc::UnboundedSender<(usize, Message)>,
@@ -105,6 +107,7 @@ impl Office {
             confirmed: None,
             drivers: Vec::new(),
             queues: Vec::new(),
+            turn: (0, 0),
             peeks: VecDeque::new(),
             messages,
             sender,
@@ -121,6 +124,8 @@ impl Office {
     /// Starts the drivers, in vere's order: their first events are planned in it.
     pub(crate) fn open(&mut self, drivers: Vec<Box<dyn Driver>>) -> anyhow::Result<()> {
         self.queues = drivers.iter().map(|_| VecDeque::new()).collect();
+        // After the last one's turn comes the first one's.
+        self.turn = (drivers.len().saturating_sub(1), 0);
         self.drivers = drivers;
         for driver in &mut self.drivers {
             let name = driver.name();
@@ -182,8 +187,25 @@ impl Office {
         !self.own.is_empty() || !self.peeks.is_empty() || self.queues.iter().any(|queue| !queue.is_empty())
     }
 
-    /// The next thing for the serf: events depth first over the drivers' list (`spec/ipc.md` section 9), a peek
-    /// after each event. `now` is the batch's date: further events of the batch are dated a step more each.
+    /// The next event of a driver's. As in vere (`spec/ipc.md` section 9) the drivers have their turns in the order of their
+    /// list, each with what it has waiting, but for a bound: whoever is flooded keeps nobody else from having an event
+    /// computed.
+    fn take(&mut self) -> Option<Planned> {
+        let (place, left) = self.turn;
+        let goes_on = left > 0 && self.queues.get(place).is_some_and(|queue| !queue.is_empty());
+        if !goes_on {
+            let count = self.queues.len();
+            let next = (place + 1..=place + count)
+                .map(|place| place % count)
+                .find(|place| !self.queues[*place].is_empty())?;
+            self.turn = (next, limits::DRIVER_TURN);
+        }
+        self.turn.1 -= 1;
+        self.queues.get_mut(self.turn.0)?.pop_front()
+    }
+
+    /// The next thing for the serf: an event, and a peek after each event. `now` is the batch's date: further events of the
+    /// batch are dated a step more each.
     pub(crate) fn next(&mut self, now: u128, prefer_peek: bool) -> Option<Next> {
         if (prefer_peek || !self.pipeline.may_feed())
             && self.stage != Stage::CatchingUp
@@ -194,18 +216,17 @@ impl Office {
         if !self.pipeline.may_feed() {
             return None;
         }
-        let work = self.own.pop_front().or_else(|| {
-            if !matches!(self.stage, Stage::Open | Stage::Draining) {
-                return None;
-            }
-            let planned = self.queues.iter_mut().find_map(VecDeque::pop_front)?;
-            Some(Work {
+        let is_open = matches!(self.stage, Stage::Open | Stage::Draining);
+        let work = match self.own.pop_front() {
+            Some(own) => Some(own),
+            None if is_open => self.take().map(|planned| Work {
                 ovum: planned.ovum,
                 outcome: planned.outcome,
                 wyrd: false,
                 _place: planned._place,
-            })
-        });
+            }),
+            None => None,
+        };
         if let (Some(work), Some(clock)) = (work, &mut self.clock) {
             let job = work.ovum.job(clock.stamp(now));
             return Some(Next::Work { job, work });
@@ -505,5 +526,37 @@ mod tests {
             tags.push(work.ovum.tag());
         }
         assert_eq!(tags, ["again", "later", "other"]);
+    }
+
+    #[tokio::test]
+    async fn who_is_flooded_keeps_nobody_else_waiting() {
+        let mut office = office();
+        for _ in 0..3 * limits::DRIVER_TURN {
+            office
+                .intake(0)
+                .plan_now(Ovum::new("a", ["ames"], n!["hear", 0u64]), None);
+        }
+        office
+            .intake(1)
+            .plan_now(Ovum::new("b", ["behn"], n!["wake", 0u64]), None);
+        while let Some(message) = office.message_now() {
+            assert!(office.sort(message).is_none());
+        }
+        let mut tags = Vec::new();
+        while let Some(Next::Work { work, .. }) = office.next(0, false) {
+            tags.push(work.ovum.tag());
+            // The flood does not stop.
+            if tags.len() < 10 * limits::DRIVER_TURN {
+                office
+                    .intake(0)
+                    .plan_now(Ovum::new("a", ["ames"], n!["hear", 0u64]), None);
+                while let Some(message) = office.message_now() {
+                    assert!(office.sort(message).is_none());
+                }
+            }
+        }
+        let woken = tags.iter().position(|tag| tag == "wake");
+        assert_eq!(woken, Some(limits::DRIVER_TURN), "in its turn");
+        assert!(tags.len() > 10 * limits::DRIVER_TURN, "and the rest after it");
     }
 }

@@ -35,7 +35,7 @@ pub use convert::{FromNoun, Octs, ToNoun};
 pub use cue::{CueError, cue};
 pub use jam::jam;
 pub use list::ListIter;
-pub use mug::{mug_bytes, murmur3};
+pub use mug::{mug_bytes, mug_octets, murmur3};
 pub use shape::{AtPath, ShapeError};
 pub use tag::Tag;
 

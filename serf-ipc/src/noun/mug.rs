@@ -90,6 +90,12 @@ pub fn mug_bytes(bytes: &[u8]) -> Mug {
     Mug(of_atom(significant(bytes)))
 }
 
+/// The mug of exactly these bytes, zeros at the end among them: what ames and mesa write into their packets.
+#[must_use]
+pub fn mug_octets(bytes: &[u8]) -> Mug {
+    Mug(of_atom(bytes))
+}
+
 /// `MurmurHash3_x86_32` of these bytes.
 #[must_use]
 pub fn murmur3(seed: u32, bytes: &[u8]) -> u32 {

@@ -1,0 +1,346 @@
+//! ames: the ship's packets, over UDP, and the STUN that keeps a way open to it (`spec/drivers.md` section 8).
+//!
+//! ```text
+//! network ──packet──▶ udp.rs ──▶ core.rs ──%hear──▶ pier
+//!    ▲                              │  ▲                │
+//!    └──────────── Act::Send ◀──────┘  └─ effects, answers to peeks, outcomes
+//! ```
+//!
+//! Everything that is decided is decided in `core.rs`, which has no I/O, clock or runtime: it is given packets, effects,
+//! answers and the time, and gives back what is to be done. This file does it.
+//!
+//! What strangers send costs a read, a hash and nothing else, until it has passed the checks in `packet.rs`; what has
+//! passed waits for the ship in a queue of thirty. Packets may be lost and may come twice, in this king as in any network:
+//! the kernels at both ends take care of that. So nothing here is retried, and nothing survives an office.
+//!
+//! Differences from vere, on purpose: `%saxo` is no entry in the cache of lanes (a missing `break`), a failed question for
+//! the lane of one's own answer does not give that answer to the ship, many packets for one ship wait for one question, a
+//! ship that speaks to this machine only asks no DNS, and an effect of another shape is logged instead of ending the king.
+//! NAT-PMP and mDNS, which vere does unasked, are not done.
+//!
+//! | file | |
+//! | --- | --- |
+//! | `core.rs` | decisions |
+//! | `packet.rs`, `fine.rs`, `stun.rs` | bytes |
+//! | `shapes.rs` | nouns |
+//! | `lanes.rs`, `galaxies.rs`, `cache.rs` | who is where |
+//! | `queue.rs` | packets on their way to the ship |
+//! | `stun_client.rs` | where the ship is seen from |
+//! | `resolver.rs` | DNS |
+//! | `counters.rs` | what is counted |
+//! | `fuzz.rs` | a fuzzer's way in |
+
+mod cache;
+mod core;
+mod counters;
+mod fine;
+pub(crate) mod fuzz;
+mod galaxies;
+mod lanes;
+mod packet;
+mod queue;
+mod resolver;
+mod shapes;
+mod stun;
+mod stun_client;
+#[cfg(test)]
+mod tests;
+
+use self::{
+    core::{Act, Core, Identity},
+    shapes::Answer,
+    stun::Id,
+};
+use super::udp::{self, Hear, Hearers, UdpPort};
+use crate::{
+    clock, console,
+    driver::{Claim, Driver, DriverContext, Effect, Outcome, PeekAnswer, Request},
+    ovum::Ovum,
+};
+use serf_ipc::Noun;
+use std::{
+    net::SocketAddrV4,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::{sync::Notify, task::AbortHandle};
+
+/// Makes the driver.
+#[must_use]
+pub fn new(context: DriverContext) -> Box<dyn Driver> {
+    let identity = Identity {
+        ship: context.ship.who,
+        is_local: udp::is_local(&context.settings, &context.ship),
+    };
+    let number = port_number(&context, identity.is_local);
+    let shared = Arc::new_cyclic(|own| Shared {
+        own: own.clone(),
+        port: UdpPort::new(UdpPort::address(number, identity.is_local)),
+        core: Mutex::new(Core::new(identity, random_id)),
+        context,
+        is_live: AtomicBool::new(false),
+        is_over: AtomicBool::new(false),
+        timer: Notify::new(),
+    });
+    Box::new(Ames {
+        shared,
+        identity,
+        timer: None,
+        resolver: None,
+    })
+}
+
+/// The port that this ship is to have; 0 is any.
+fn port_number(context: &DriverContext, is_local: bool) -> u16 {
+    let Some(galaxy) = galaxies::galaxy(context.ship.who) else {
+        return context.settings.ames_port;
+    };
+    let known = galaxies::port(galaxy, is_local);
+    match context.settings.ames_port {
+        0 => known,
+        other => other,
+    }
+}
+
+struct Ames {
+    shared: Arc<Shared>,
+    identity: Identity,
+    timer: Option<AbortHandle>,
+    /// Looks the galaxies up under the ship's domain.
+    resolver: Option<AbortHandle>,
+}
+
+/// What the driver and its tasks share.
+struct Shared {
+    own: Weak<Shared>,
+    context: DriverContext,
+    port: Arc<UdpPort>,
+    core: Mutex<Core>,
+    is_live: AtomicBool,
+    is_over: AtomicBool,
+    /// The core's next time has changed.
+    timer: Notify,
+}
+
+impl Driver for Ames {
+    fn name(&self) -> &'static str {
+        "ames"
+    }
+
+    fn start(&mut self) -> anyhow::Result<()> {
+        let shared = &self.shared;
+        let context = &shared.context;
+        context.intake.plan_now(shapes::born(), None);
+        shared.ask(shapes::ask_version(), |core, answer| core.version(answer));
+
+        self.say_unusual_port();
+        let hearers = Hearers {
+            ames: Arc::clone(shared) as Arc<dyn Hear>,
+            mesa: None,
+        };
+        let (own, is_local) = (shared.own.clone(), self.identity.is_local);
+        shared.port.open(&context.runtime, hearers, move |bound| {
+            if let Some(shared) = own.upgrade() {
+                shared.bound(bound, is_local);
+            }
+        });
+        let timer = context.runtime.spawn(keep_time(Arc::clone(shared)));
+        self.timer = Some(timer.abort_handle());
+        Ok(())
+    }
+
+    fn effect(&mut self, effect: &Effect<'_>) -> Claim {
+        // The kernel speaks to its UDP drivers on one wire, `/ames`, and did on `/newt`.
+        let is_ours = effect.wire_starts("ames")
+            || effect.wire_starts("newt")
+            || effect.wire_starts("term") && effect.tag == "send";
+        let Some(read) = is_ours
+            .then(|| shapes::Effect::read(effect.tag, effect.data))
+            .flatten()
+        else {
+            return Claim::Passed;
+        };
+        match read {
+            Ok(read) => self.apply(read),
+            Err(error) => tracing::warn!("ames: event {}: {error}", effect.event),
+        }
+        Claim::Taken
+    }
+
+    fn is_live(&self) -> bool {
+        self.shared.is_live.load(Ordering::Relaxed)
+    }
+
+    fn info(&self) -> Vec<(String, u64)> {
+        let mut lines = self.shared.core().info();
+        lines.extend(self.shared.port.info());
+        lines
+    }
+
+    fn stop(&mut self) {
+        self.shared.is_over.store(true, Ordering::SeqCst);
+        self.shared.port.close();
+        for task in [self.timer.take(), self.resolver.take()].into_iter().flatten() {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Ames {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Ames {
+    fn apply(&mut self, effect: shapes::Effect) {
+        let shared = &self.shared;
+        let domain = shared.decide(|core| core.effect(effect, clock::instant()));
+        if let Some(domain) = domain {
+            let task = resolver::run(Arc::downgrade(shared), domain);
+            let task = shared.context.runtime.spawn(task).abort_handle();
+            if let Some(old) = self.resolver.replace(task) {
+                old.abort();
+            }
+        }
+    }
+
+    fn say_unusual_port(&self) {
+        let asked = self.shared.context.settings.ames_port;
+        let Some(galaxy) = galaxies::galaxy(self.identity.ship) else {
+            return;
+        };
+        let known = galaxies::port(galaxy, self.identity.is_local);
+        if asked != 0 && asked != known {
+            tracing::info!(target: console::TARGET, "ames: czar: overriding port {known} with -p {asked}");
+            tracing::info!(target: console::TARGET, "ames: czar: WARNING: {known} required for discoverability");
+        }
+    }
+}
+
+impl Hear for Shared {
+    fn hear(&self, from: SocketAddrV4, packet: &[u8]) {
+        self.decide(|core| core.hear(from, packet, clock::instant()));
+    }
+}
+
+impl Shared {
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the core decide something, and does what comes of it.
+    fn decide<T>(&self, decide: impl FnOnce(&mut Core) -> T) -> T {
+        let (decided, acts) = {
+            let mut core = self.core();
+            let due = core.due();
+            let decided = decide(&mut core);
+            if core.due() != due {
+                self.timer.notify_one();
+            }
+            (decided, core.acts())
+        };
+        self.act(acts);
+        decided
+    }
+
+    fn act(&self, acts: Vec<Act>) {
+        if self.is_over.load(Ordering::SeqCst) {
+            return;
+        }
+        let intake = &self.context.intake;
+        for act in acts {
+            match act {
+                Act::Send(to, packet) => self.port.send(to, packet),
+                Act::Hear(ovum) => self.give(ovum),
+                // One in 25 s at most: it always finds a place, except in an office that is about to end.
+                Act::Tell(ovum) => drop(intake.try_plan(ovum, None)),
+                Act::AskLanes(ship) => self.ask(shapes::ask_lanes(ship), move |core, answer| {
+                    core.lanes(ship, answer, clock::instant());
+                }),
+                Act::AskPage(page, spur) => self.ask(shapes::ask_page(&spur), move |core, answer| {
+                    core.page(&page, answer, clock::instant());
+                }),
+            }
+        }
+    }
+
+    /// Gives the ship a packet.
+    fn give(&self, ovum: Ovum) {
+        let own = self.own.clone();
+        let heard = move |outcome: Outcome| {
+            let Some(shared) = own.upgrade() else { return };
+            let Outcome::Bailed(goofs) = outcome else {
+                shared.decide(|core| core.heard(None));
+                return;
+            };
+            if shared.decide(|core| core.heard(Some(&goofs))) {
+                console::goofs(&goofs);
+            }
+        };
+        if self.context.intake.try_plan(ovum, Some(Box::new(heard))).is_err() {
+            // Questions have taken its place: it is lost, as it might have been on its way here.
+            self.core().not_heard();
+        }
+    }
+
+    /// Asks the kernel, and has the core take the answer.
+    fn ask(&self, sample: Noun, take: impl FnOnce(&mut Core, &Answer) + Send + 'static) {
+        let own = self.own.clone();
+        let answered = move |answer: PeekAnswer| {
+            if let Some(shared) = own.upgrade() {
+                shared.decide(|core| take(core, &Answer::read(answer)));
+            }
+        };
+        if let Err(answered) = self.context.intake.try_peek(sample, Box::new(answered)) {
+            answered(PeekAnswer::Unavailable);
+        }
+    }
+
+    fn bound(&self, bound: std::io::Result<u16>, is_local: bool) {
+        match bound {
+            Ok(number) => {
+                let scope = if is_local { " (localhost only)" } else { "" };
+                tracing::info!(target: console::TARGET, "ames: live on {number}{scope}");
+                self.is_live.store(true, Ordering::Relaxed);
+                self.context.intake.poke();
+            }
+            Err(error) => {
+                tracing::error!(target: console::TARGET, "ames: bind: {error}");
+                self.context.intake.request(Request::Fatal(format!(
+                    "ames: the UDP port cannot be bound: {error}. Another program has it, or another member on this \
+                     machine that hangs: end that one, or choose another port with -p"
+                )));
+            }
+        }
+    }
+}
+
+/// Wakes the core when its time comes.
+async fn keep_time(shared: Arc<Shared>) {
+    loop {
+        let due = shared.core().due();
+        let come = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = come => shared.decide(|core| core.tick(clock::instant())),
+            () = shared.timer.notified() => {}
+        }
+    }
+}
+
+/// A random name for a transaction.
+fn random_id() -> Id {
+    let mut id = Id::default();
+    if let Err(error) = getrandom::fill(&mut id) {
+        // A name that can be guessed lets a stranger tell the ship a wrong address, no more.
+        tracing::error!("stun: no entropy from the system: {error}");
+    }
+    id
+}
