@@ -13,7 +13,7 @@ use crate::{
     network::{Kernels, Surroundings, Wires, host},
     oracles::{Oracles, Violation},
     process::Process,
-    schedule::{Fault, Planned, Way, plan},
+    schedule::{Fault, Planned, Way, plan, slow_leader},
     ship::{self, KingOrder, KingWorld},
 };
 use replog::{MemberId, Role, ShipIdentity, Status, simulated};
@@ -151,7 +151,10 @@ static NOW: AtomicU64 = AtomicU64::new(0);
 fn run_here(options: Options) -> Result<Tally, Failure> {
     let mut dice = Dice::new(options.seed, 1);
     let members = options.members.unwrap_or(if dice.once_in(4) { 5 } else { 3 });
-    let planned = plan(members, options.ship, &mut dice);
+    let planned = match options.defect {
+        Some(Planted::ClocksBeyondLease) => slow_leader(),
+        _ => plan(members, options.ship, &mut dice),
+    };
     let unable = |error: std::io::Error| Failure::Unable(error.to_string());
     let directory = match std::path::Path::new("/dev/shm") {
         memory if memory.is_dir() => tempfile::tempdir_in(memory),

@@ -148,6 +148,14 @@ fn drift(member: usize, slow: bool, dice: &mut Dice) -> Fault {
     }
 }
 
+/// A leader whose clock is slow hears nobody, and nothing else goes wrong.
+#[must_use]
+pub fn slow_leader() -> Vec<Planned> {
+    let (from, to) = (TICK * 1_000, FAULTS);
+    let faults = [Fault::DriftLeader(SLOWEST), Fault::IsolateLeader];
+    faults.map(|fault| Planned { from, to, fault }).into()
+}
+
 /// What goes wrong with a king or its serf.
 fn kings(member: usize, dice: &mut Dice) -> Fault {
     match dice.of(0..14) {
@@ -259,6 +267,11 @@ pub fn plan(members: usize, ship: bool, dice: &mut Dice) -> Vec<Planned> {
                 lasts += TICK * 1_200;
                 // What it had written alone it takes back then. Does that survive? Kings have trouble enough of their own.
                 if !ship {
+                    if dice.once_in(2) {
+                        let to = (from + lasts).min(FAULTS);
+                        let fault = drift(member, slow, dice);
+                        planned.push(Planned { from, to, fault });
+                    }
                     let from = from + lasts + TICK * dice.of(20..400) as u32;
                     let to = (from + TICK * 200).min(FAULTS);
                     let fault = Fault::CrashAll;
