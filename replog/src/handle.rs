@@ -291,7 +291,8 @@ impl Replog {
     }
 
     /// Whether this member's office of `term` is certain at this moment: a quorum acknowledged it within the lease
-    /// (monotonic clock). Cheap: no round trip. Always true for a sole voter in office.
+    /// (monotonic clock; no member's may run a third faster than another's). Cheap: no round trip. Always true for a sole voter
+    /// in office.
     #[must_use]
     pub fn lease_holds(&self, term: Term) -> bool {
         let Ok(node) = self.in_office(term) else {

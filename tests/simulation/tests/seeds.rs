@@ -32,13 +32,6 @@ fn t11_a_fixed_set_of_seeds_with_whole_kings_keeps_all_promises() {
     assert!(output.status.success(), "{}", text(&output));
 }
 
-/// A seed in which a leader that did not know it offered a member a snapshot of less than its log.
-#[test]
-fn t12_a_snapshot_of_what_the_log_holds_already_changes_nothing() {
-    let output = simulation("--ship --seed 207");
-    assert!(output.status.success(), "{}", text(&output));
-}
-
 #[test]
 fn t20_a_seed_is_the_same_run_byte_for_byte() {
     for what in ["", "--ship"] {
