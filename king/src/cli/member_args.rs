@@ -144,7 +144,7 @@ pub struct MemberArgs {
     #[arg(short = 'L', long)]
     pub local: bool,
     /// The UDP port for other ships; 0 is the one that belongs to a galaxy, and any free one for other ships.
-    #[arg(short = 'p', long, value_name = "PORT", default_value_t = 0)]
+    #[arg(short = 'p', long, value_name = "PORT", default_value_t = 0, value_parser = number::<u16>)]
     pub ames_port: u16,
     /// Where the public HTTP servers listen.
     #[arg(short = 'b', long = "http-ip", value_name = "IPV4", default_value_t = Ipv4Addr::UNSPECIFIED)]
