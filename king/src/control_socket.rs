@@ -8,7 +8,7 @@ use crate::{
     unix_socket,
 };
 use anyhow::{Context, bail};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, Permissions},
     io::{BufRead, BufReader, Read, Write},
@@ -187,4 +187,25 @@ fn ask(pier: &Path, request: &Request) -> anyhow::Result<Answer> {
             pier.display()
         )
     })
+}
+
+/// Reads bytes as lines that come over the socket, in either direction, for a fuzzer.
+///
+/// # Panics
+/// When what was read is not what is written.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    fn same<T: Serialize + DeserializeOwned>(line: &str) {
+        let Ok(read) = serde_json::from_str::<T>(line) else {
+            return;
+        };
+        let written = serde_json::to_value(&read).unwrap_or_default();
+        assert!(!written.is_null(), "what was read can be written");
+        let again =
+            serde_json::from_value::<T>(written.clone()).map(|again| serde_json::to_value(again).ok());
+        assert_eq!(again.ok().flatten(), Some(written), "and read again is the same");
+    }
+    for line in String::from_utf8_lossy(bytes).lines() {
+        same::<Request>(line);
+        same::<Answer>(line);
+    }
 }

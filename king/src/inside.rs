@@ -1,6 +1,9 @@
 //! Ways into this crate for fuzz targets. Not for use: no promise is made about it.
 
-use crate::drivers::{ames, conn, fore, http, lick, unix};
+use crate::{
+    control_socket,
+    drivers::{ames, conn, fore, http, lick, unix},
+};
 use serf_ipc::Noun;
 
 /// Reads bytes as what a web client sends, cut into reads of `size` bytes, for a fuzzer.
@@ -36,4 +39,12 @@ pub fn fuzz_noun(jam: &[u8], noun: &Noun) {
     ames::fuzz::kernel(noun);
     lick::fuzz(jam, noun);
     unix::fuzz(noun);
+}
+
+/// Reads bytes as lines of the operator's socket, for a fuzzer.
+///
+/// # Panics
+/// When what was read is not what is written.
+pub fn fuzz_control(bytes: &[u8]) {
+    control_socket::fuzz(bytes);
 }
