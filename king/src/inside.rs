@@ -36,9 +36,9 @@ pub fn fuzz_noun(jam: &[u8], noun: &Noun) {
     conn::fuzz(jam, noun);
     fore::fuzz(noun);
     http::fuzz::kernel(noun);
-    ames::fuzz::kernel(noun);
     lick::fuzz(jam, noun);
     unix::fuzz(noun);
+    ames::fuzz::kernel(noun);
 }
 
 /// Reads bytes as lines of the operator's socket, for a fuzzer.
