@@ -484,7 +484,7 @@ fn a_galaxy_forwards_where_its_kernel_says() {
             "ax",
             0_u64,
             "peers",
-            "~doznec-dozzod-marzod",
+            "~doznec-wicdev-wisryt",
             "forward-lane",
             0_u64
         ]
