@@ -83,7 +83,7 @@ pub struct BootArgs {
     #[command(flatten)]
     pub member: MemberArgs,
     /// The directory to make; must not exist. Without it, the ship's name.
-    #[arg(value_name = "PIER", conflicts_with = "pier")]
+    #[arg(value_name = "PIER", conflicts_with = "new_pier")]
     pub directory: Option<PathBuf>,
 }
 
@@ -140,4 +140,16 @@ pub struct RollArgs {
     /// The ship's directory on this machine.
     #[arg(value_name = "PIER")]
     pub pier: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// A conflict with an argument that is not there, say, is only found by a debug build that is given that subcommand.
+    #[test]
+    fn the_arguments_fit_together() {
+        Cli::command().debug_assert();
+    }
 }
