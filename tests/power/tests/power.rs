@@ -40,7 +40,7 @@ fn t10_what_a_member_promised_is_there_after_a_power_cut() {
         moments > 400,
         "{moments} moments: the story has become shorter than it was"
     );
-    keeps_its_promises(&recording.search(0..moments, 120, 1, None).unwrap(), 120);
+    keeps_its_promises(&recording.search(0..moments, 60, 1, None).unwrap(), 60);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn t20_a_raft_log_is_what_it_was_said_to_be_after_a_power_cut() {
         moments > 600,
         "{moments} moments: the story has become shorter than it was"
     );
-    keeps_its_promises(&recording.search(0..moments, 300, 2, None).unwrap(), 300);
+    keeps_its_promises(&recording.search(0..moments, 150, 2, None).unwrap(), 150);
 }
 
 /// A process that was killed leaves what its machine has and its disk has not; the next one builds on it.
@@ -68,7 +68,7 @@ fn t30_what_is_built_on_a_killed_process_s_files_is_there_after_a_power_cut() {
         // Right after the last write of a commit, which is seen and not synced.
         let moment = first.unsynced_commit(from, "data.mdb").unwrap();
         let second = first.after_kill(program(), moment).unwrap();
-        keeps_its_promises(&second.search(0..60, 60, 3, None).unwrap(), 60);
+        keeps_its_promises(&second.search(0..60, 30, 3, None).unwrap(), 30);
     }
 }
 
@@ -82,7 +82,7 @@ fn t31_what_a_killed_boot_leaves_is_made_durable_by_the_next() {
     for moment in first.before_syncs_of(&["zod/.urb/raft", ""]).unwrap() {
         let second = first.after_kill(program(), moment).unwrap();
         let founded = second.first_promise().unwrap();
-        keeps_its_promises(&second.search(founded..founded + 40, 40, 4, None).unwrap(), 40);
+        keeps_its_promises(&second.search(founded..founded + 40, 20, 4, None).unwrap(), 20);
     }
 }
 
