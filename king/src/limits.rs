@@ -179,10 +179,12 @@ pub const UDP_READS: usize = 32;
 pub const UDP_SYSTEM_BYTES: usize = 2 << 20;
 /// UDP packets that wait because the system takes no more; beyond it they are dropped, as the network might.
 pub const UDP_SENDS: usize = 1024;
-/// How long a port that is taken is tried for: a leader that was deposed on this machine lets go of it, or dies, meanwhile.
-pub const UDP_BIND_PATIENCE: Duration = Duration::from_secs(15);
-/// How often.
+/// How often a port that is taken is tried: a leader that was deposed on this machine lets go of it, or dies.
 pub const UDP_BIND_PAUSE: Duration = Duration::from_millis(50);
+/// After how long an operator should look who has it.
+pub const UDP_BIND_PATIENCE: Duration = Duration::from_secs(15);
+/// How often it is tried from then on.
+pub const UDP_BIND_PAUSE_LONG: Duration = Duration::from_secs(1);
 
 /// ames: packets that wait for the ship; beyond it the oldest are dropped (vere).
 pub const AMES_QUEUE: usize = 30;

@@ -142,6 +142,8 @@ fn a_script_boots_in_the_background_stops_and_starts_again() -> anyhow::Result<(
         .stderr(fs::File::create(machine.path("stderr"))?)
         .status()?;
     assert!(run.success(), "{run}");
+    let console = fs::read_to_string(machine.path("stdout"))?;
+    assert!(console.contains("): live"), "not before it is live\n{console}");
     machine.king("there")?.signal(Signal::SIGUSR1)?;
     machine.until("a report", || {
         fs::read_to_string(machine.path("stdout")).is_ok_and(|text| text.contains("raft log"))

@@ -32,7 +32,7 @@ pub enum Command {
     /// The forms of vere's command line, `seguro-king [OPTIONS] PIER` and `seguro-king -F SHIP -c PIER`.
     #[command(name = bare::NAME, hide = true, override_usage = bare::USAGE)]
     Bare(Box<BareArgs>),
-    /// Defragment the snapshot of a ship that does not run. (This and the following are done by the serf's binary.)
+    /// Defragment the snapshot of a ship that does not run.
     Pack(UtilityArgs),
     /// Deduplicate and defragment the snapshot.
     Meld(UtilityArgs),

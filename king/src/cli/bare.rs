@@ -14,7 +14,8 @@ pub(super) const NAME: &str = "urbit";
 pub(super) const USAGE: &str =
     "seguro-king [OPTIONS] <PIER>\n       seguro-king -F <SHIP> -B <PILL> [-c <PIER>] [OPTIONS]";
 /// What the program's help says of them.
-pub(super) const HELP: &str = "`seguro-king [OPTIONS] PIER` and `seguro-king -F SHIP -B PILL -c PIER` work as they do with `urbit`: see `boot` and `run`.";
+pub(super) const HELP: &str = "`seguro-king [OPTIONS] PIER` and `seguro-king -F SHIP -B PILL -c PIER` work as they do with `urbit`: \
+    see `boot` and `run`. pack, meld, melt, grab, cram, queu, play, prep, vile and eval are done by the serf's binary.";
 
 /// Words that are no subcommand, and not a pier either.
 const OWN_WORDS: [&str; 5] = ["help", "-h", "--help", "-V", "--version"];

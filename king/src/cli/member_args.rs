@@ -109,7 +109,7 @@ pub struct MemberArgs {
     /// The serf writes traces to `.urb/put/trace`.
     #[arg(short = 'j', long)]
     pub json_trace: bool,
-    /// The serf writes no snapshots: they are computed again at every start.
+    /// The serf writes no snapshots: what it lacks is computed again at every start, and no epoch can begin.
     #[arg(short = 'D', long)]
     pub replay: bool,
 

@@ -24,10 +24,11 @@ pub(crate) fn all(context: impl Fn(usize) -> DriverContext) -> Vec<Box<dyn Drive
     if let Some(simulated) = crate::simulated::world(|world| world.drivers(&context)) {
         return simulated;
     }
-    if context(0).settings.scry.is_some() {
-        return vec![scry::new(context(0))];
+    let first = context(0);
+    if let Some(scry) = first.settings.scry.clone() {
+        return vec![scry::new(first, scry)];
     }
-    let no_conn = context(0).settings.no_conn;
+    let no_conn = first.settings.no_conn;
     let makers: [Option<Maker>; 9] = [
         Some(fore::new),
         Some(term::new),

@@ -77,6 +77,22 @@ impl Scry {
         }
     }
 
+    /// Takes the ship's answer. What goes wrong is told, and no more: vere leaves with 0 then too.
+    fn take(&self, answer: PeekAnswer, pier: &Path) {
+        if let PeekAnswer::Bailed(goof) = &answer {
+            console::goofs(std::slice::from_ref(goof));
+        }
+        // [~ %omen path mark noun]
+        let answer = answer.or_null();
+        let Some(found) = answer.slot(31) else {
+            return tracing::info!(target: console::TARGET, "pier: scry failed");
+        };
+        tracing::info!(target: console::TARGET, "pier: scry succeeded");
+        if let Err(error) = self.write(pier, found) {
+            tracing::error!(target: console::TARGET, "pier: {error:#}");
+        }
+    }
+
     /// Writes what was found; tells where.
     fn write(&self, pier: &Path, found: &Noun) -> anyhow::Result<()> {
         let bytes = match self.format {
@@ -135,17 +151,15 @@ impl Format {
     }
 }
 
-/// Makes the driver, if the settings ask for it.
-///
-/// # Panics
-/// Never: it is made only where they do.
+/// Makes the driver.
 #[must_use]
-pub fn new(context: DriverContext) -> Box<dyn Driver> {
-    Box::new(ScryDriver { context })
+pub fn new(context: DriverContext, scry: Scry) -> Box<dyn Driver> {
+    Box::new(ScryDriver { context, scry })
 }
 
 struct ScryDriver {
     context: DriverContext,
+    scry: Scry,
 }
 
 impl Driver for ScryDriver {
@@ -154,40 +168,15 @@ impl Driver for ScryDriver {
     }
 
     fn start(&mut self) -> anyhow::Result<()> {
-        let DriverContext {
-            intake,
-            pier,
-            settings,
-            ..
-        } = self.context.clone();
-        let Some(scry) = settings.scry.clone() else {
-            return Ok(());
-        };
         tracing::info!(target: console::TARGET, "pier: scry");
-        let end = intake.clone();
+        let DriverContext { intake, pier, .. } = self.context.clone();
+        let (scry, end) = (self.scry.clone(), intake.clone());
         let answered = move |answer| {
-            // [~ %omen path mark noun]
-            let found = match &answer {
-                PeekAnswer::Done(noun) => noun.slot(31),
-                PeekAnswer::Bailed(goof) => {
-                    console::goofs(std::slice::from_ref(goof));
-                    None
-                }
-                PeekAnswer::Unavailable => None,
-            };
-            match found {
-                Some(found) => {
-                    tracing::info!(target: console::TARGET, "pier: scry succeeded");
-                    if let Err(error) = scry.write(&pier, found) {
-                        tracing::error!(target: console::TARGET, "pier: {error:#}");
-                    }
-                }
-                None => tracing::info!(target: console::TARGET, "pier: scry failed"),
-            }
+            scry.take(answer, &pier);
             tracing::info!(target: console::TARGET, "pier: exit");
             end.request(Request::Exit(0));
         };
-        let sample = settings.scry.as_ref().map(Scry::sample).unwrap_or_default();
+        let sample = self.scry.sample();
         self.context
             .runtime
             .spawn(async move { intake.peek(sample, Box::new(answered)).await });

@@ -95,8 +95,8 @@ impl UdpPort {
         SocketAddrV4::new(ip, number)
     }
 
-    /// Binds the port and begins to read: at once where the port is free; else it is tried for a while, since a leader that was
-    /// deposed may still have it. `bound` is then told the port's number, or why it cannot be had.
+    /// Binds the port and begins to read: at once where the port is free; else it is tried until it is, since a leader that was
+    /// deposed may still have it. `bound` is then told the port's number, or, of an error that does not pass, why it cannot be had.
     pub(crate) fn open(
         self: &Arc<Self>,
         runtime: &Handle,
@@ -109,7 +109,7 @@ impl UdpPort {
                 self.run(runtime, hearers);
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                tracing::warn!("ames: {} is taken: waiting for it", self.address);
+                tracing::info!(target: console::TARGET, "ames: {} is taken: waiting for it", self.address);
                 let (port, on) = (Arc::clone(self), runtime.clone());
                 let task = runtime.spawn(async move {
                     match port.bind_patiently(&on).await {
@@ -127,11 +127,21 @@ impl UdpPort {
     }
 
     async fn bind_patiently(&self, runtime: &Handle) -> io::Result<u16> {
-        let end = Instant::now() + limits::UDP_BIND_PATIENCE;
+        let patience = Instant::now() + limits::UDP_BIND_PATIENCE;
+        let mut pause = limits::UDP_BIND_PAUSE;
         loop {
-            tokio::time::sleep(limits::UDP_BIND_PAUSE).await;
+            tokio::time::sleep(pause).await;
             match self.bind(runtime) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {}
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    if pause == limits::UDP_BIND_PAUSE && Instant::now() > patience {
+                        pause = limits::UDP_BIND_PAUSE_LONG;
+                        tracing::error!(
+                            "ames: {} is still taken, by another program or by another member on this machine that hangs. The ship goes \
+                             on and hears no other ships until that one is ended; or choose another port with -p",
+                            self.address
+                        );
+                    }
+                }
                 done => return done,
             }
         }
@@ -313,6 +323,7 @@ impl UdpPort {
     pub(crate) fn info(&self) -> Vec<(String, u64)> {
         let counts = &self.counts;
         let lines = [
+            ("bound", u64::from(self.lock().socket.is_some())),
             ("can-send", u64::from(self.sends.load(Ordering::Relaxed))),
             ("packets-received", counts.received.load(Ordering::Relaxed)),
             ("packets-sent", counts.sent.load(Ordering::Relaxed)),

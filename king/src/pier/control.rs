@@ -3,7 +3,7 @@
 use super::{Pier, PierStatus};
 use crate::ovum::Ovum;
 use seguro_event::EventNumber;
-use serf_ipc::n;
+use serf_ipc::{child::wag, n};
 use tokio::sync::{mpsc, oneshot};
 
 /// A request to the pier.
@@ -93,6 +93,10 @@ impl Pier {
                 let _ = answer.send(self.status(now));
             }
             Control::Save => self.saving.want(),
+            Control::Roll { answer, .. } if self.settings.serf.command.wag & wag::DRY_RUN != 0 => {
+                let why = "its serf writes no snapshots (-D), so none can begin an epoch: start it without";
+                let _ = answer.send(Err(why.to_owned()));
+            }
             Control::Roll { keep, answer } => self.saving.want_roll(keep, answer),
         }
     }

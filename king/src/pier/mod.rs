@@ -244,6 +244,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn no_epoch_begins_at_a_snapshot_that_is_not_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut pier = pier(directory.path()).await;
+        pier.settings.serf.command.wag |= serf_ipc::child::wag::DRY_RUN;
+        let (answer, rolled) = tokio::sync::oneshot::channel();
+        pier.heard_control(Control::Roll { keep: 1, answer });
+        assert!(rolled.await.unwrap().unwrap_err().contains("-D"));
+    }
+
+    #[tokio::test]
     async fn a_king_that_leaves_rests_between_its_turns_though_a_snapshot_is_due() {
         let directory = tempfile::tempdir().unwrap();
         let mut pier = pier(directory.path()).await;

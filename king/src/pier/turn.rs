@@ -569,12 +569,13 @@ impl Pier {
         }
     }
 
-    /// Tells whoever started this process, once: a leader's ship is live, or a follower's serf is where the log is.
+    /// Tells whoever started this process, once: a leader's ship is live, or a follower's serf is where the log is. A member that
+    /// knows no leader is no follower yet: it may be about to lead.
     fn say_ready(&mut self) {
         let ready = match &self.office {
             Some(office) => office.live_said,
             None => {
-                matches!(*self.role.borrow(), Role::Follower { .. })
+                matches!(*self.role.borrow(), Role::Follower { leader: Some(_) })
                     && self.commit.event > EventNumber::ZERO
                     && self.serf_is_current()
             }

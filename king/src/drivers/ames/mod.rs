@@ -15,7 +15,8 @@
 //!
 //! Differences from vere, on purpose: `%saxo` is no entry in the cache of lanes (a missing `break`), a failed question for
 //! the lane of one's own answer does not give that answer to the ship, many packets for one ship wait for one question, a
-//! ship that speaks to this machine only asks no DNS, and an effect of another shape is logged instead of ending the king.
+//! ship that speaks to this machine only asks no DNS, a port that is taken is waited for, and an effect of another shape is
+//! logged; either ends vere.
 //! NAT-PMP and mDNS, which vere does unasked, are not done.
 //!
 //! | file | |
@@ -80,7 +81,6 @@ pub fn new(context: DriverContext) -> Box<dyn Driver> {
         port: UdpPort::new(UdpPort::address(number, identity.is_local)),
         core: Mutex::new(Core::new(identity, random_id)),
         context,
-        is_live: AtomicBool::new(false),
         is_over: AtomicBool::new(false),
         timer: Notify::new(),
     });
@@ -118,7 +118,6 @@ struct Shared {
     context: DriverContext,
     port: Arc<UdpPort>,
     core: Mutex<Core>,
-    is_live: AtomicBool,
     is_over: AtomicBool,
     /// The core's next time has changed.
     timer: Notify,
@@ -170,7 +169,8 @@ impl Driver for Ames {
     }
 
     fn is_live(&self) -> bool {
-        self.shared.is_live.load(Ordering::Relaxed)
+        // From its start, as in vere: a port that is taken keeps the ship from other ships, and from nothing else.
+        true
     }
 
     fn info(&self) -> Vec<(String, u64)> {
@@ -304,14 +304,11 @@ impl Shared {
             Ok(number) => {
                 let scope = if is_local { " (localhost only)" } else { "" };
                 tracing::info!(target: console::TARGET, "ames: live on {number}{scope}");
-                self.is_live.store(true, Ordering::Relaxed);
-                self.context.intake.poke();
             }
             Err(error) => {
                 tracing::error!(target: console::TARGET, "ames: bind: {error}");
                 self.context.intake.request(Request::Fatal(format!(
-                    "ames: the UDP port cannot be bound: {error}. Another program has it, or another member on this \
-                     machine that hangs: end that one, or choose another port with -p"
+                    "ames: the UDP port cannot be bound: {error}; choose another with -p"
                 )));
             }
         }
