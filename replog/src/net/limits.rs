@@ -47,6 +47,10 @@ pub(crate) const ALIVE_EVERY: Duration = Duration::from_secs(1);
 /// How long a peer may be silent that owes an answer or an [`ALIVE_EVERY`] before the connection is given up.
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 
+/// How long a later leader's snapshot waits for an earlier leader's to end: that is less than a piece of it takes to be written. Well
+/// below [`SILENCE`], within which whoever offered it wants an answer.
+pub(crate) const TURN_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long unacknowledged bytes may lie in the kernel before it gives a connection up: the other side's host is gone.
 pub(crate) const TCP_PATIENCE_MS: u32 = 10_000;
 

@@ -7,6 +7,7 @@ pub(crate) mod frame;
 pub(crate) mod join;
 pub(crate) mod limits;
 pub(crate) mod link;
+pub(crate) mod receiving;
 pub(crate) mod server;
 pub(crate) mod snapshot;
 pub(crate) mod stream;

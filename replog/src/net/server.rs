@@ -5,6 +5,7 @@ use crate::{
         connection::{Connection, LinkError},
         join::Registrar,
         limits::{ALIVE_EVERY, CONTROL_IN_FLIGHT, MAX_APPEND_BYTES, MAX_CONNECTIONS},
+        receiving::Receiving,
         snapshot,
         stream::{Listener, Stream},
         wire::{
@@ -57,8 +58,8 @@ pub(crate) struct Server {
     pub(crate) leader_heard: Arc<Mutex<Instant>>,
     /// Takes in those who want to join.
     pub(crate) registrar: Registrar,
-    /// One snapshot is received at a time.
-    pub(crate) receiving: tokio::sync::Mutex<()>,
+    /// Whose snapshot is received.
+    pub(crate) receiving: Receiving,
     /// Where it is told that this member must stop.
     pub(crate) board: Arc<Board>,
 }

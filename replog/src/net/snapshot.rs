@@ -16,6 +16,7 @@
 use crate::{
     net::{
         connection::{Connection, LinkError, Reader, Writer},
+        frame::Message,
         limits::{
             ALIVE_EVERY, MAX_FRAME_BODY, MAX_SNAPSHOT_MESSAGE, PROGRESS_EVERY, SILENCE, SNAPSHOT_EVENTS,
             SNAPSHOT_EVENTS_BYTES,
@@ -242,7 +243,7 @@ async fn verdict(reader: &mut Reader) -> Result<Vote, LinkError> {
     }
 }
 
-async fn due(reader: &mut Reader) -> Result<crate::net::frame::Message, LinkError> {
+async fn due(reader: &mut Reader) -> Result<Message, LinkError> {
     timeout(SILENCE, reader.message())
         .await
         .map_err(|_| LinkError::Silent(SILENCE))?
@@ -278,8 +279,7 @@ pub(crate) async fn receive(
     reader.set_limit(MAX_SNAPSHOT_MESSAGE);
     let offer: Offer = wire::read(&due(&mut reader).await?, OFFER, "an offer of a snapshot")?;
     server.check_leader(&offer.vote, from)?;
-    // A second one waits until the first has ended: its leader has given it up, or is another's.
-    let Ok(_turn) = server.receiving.try_lock() else {
+    let Some(_turn) = server.receiving.begin(offer.vote).await else {
         wire::push(
             &mut writer.encoder,
             FAILED,
@@ -287,10 +287,7 @@ pub(crate) async fn receive(
         );
         return writer.flush().await;
     };
-    let result = tokio::select! {
-        result = take(&server, &mut reader, &mut writer, offer) => result,
-    };
-    match result {
+    match take(&server, &mut reader, &mut writer, offer).await {
         Ok(vote) => wire::push(&mut writer.encoder, INSTALLED, &vote),
         Err(TakeError::Link(error)) => return Err(error),
         Err(TakeError::Refused(text)) => {
@@ -344,7 +341,7 @@ async fn take(
         };
         wire::push(&mut writer.encoder, PROGRESS, &held);
         writer.flush().await?;
-        whole(reader).await?;
+        whole(server, vote, reader).await?;
         return Ok(own);
     }
     let pier = server.pier.clone();
@@ -363,7 +360,7 @@ async fn take(
     );
     wire::push(&mut writer.encoder, PROGRESS, &held);
     writer.flush().await?;
-    let incoming = fill(reader, writer, incoming).await?;
+    let incoming = fill(server, vote, reader, writer, incoming).await?;
     // Checking a large image takes its time, and so does installing it.
     let installed = async {
         let complete = work(move || incoming.complete()).await?;
@@ -384,10 +381,20 @@ async fn take(
     while_alive(writer, installed).await
 }
 
+/// The next part from the leader with this vote, unless a later one's snapshot goes before. What was received so far is on disk, for
+/// another attempt.
+async fn part(server: &Server, vote: Vote, reader: &mut Reader) -> Result<Message, LinkError> {
+    tokio::select! {
+        biased;
+        () = server.receiving.overtaken(vote) => Err(io_error("a later leader offers a snapshot")),
+        message = due(reader) => message,
+    }
+}
+
 /// Waits until the leader says that all is sent, of a snapshot of which nothing was missing.
-async fn whole(reader: &mut Reader) -> Result<(), LinkError> {
+async fn whole(server: &Server, vote: Vote, reader: &mut Reader) -> Result<(), LinkError> {
     loop {
-        match due(reader).await?.kind {
+        match part(server, vote, reader).await?.kind {
             WHOLE => return Ok(()),
             kind::ALIVE => {}
             found => {
@@ -403,13 +410,15 @@ async fn whole(reader: &mut Reader) -> Result<(), LinkError> {
 
 /// Takes messages until the leader says that all is sent.
 async fn fill(
+    server: &Server,
+    vote: Vote,
     reader: &mut Reader,
     writer: &mut Writer,
     mut incoming: IncomingEpoch,
 ) -> Result<IncomingEpoch, TakeError> {
     let mut told = Instant::now();
     loop {
-        let message = due(reader).await?;
+        let message = part(server, vote, reader).await?;
         server_alive(writer, &mut told, &incoming).await?;
         incoming = match message.kind {
             IMAGE => {

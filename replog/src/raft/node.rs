@@ -8,6 +8,7 @@ use crate::{
         detour::Detours,
         join::Registrar,
         link::{Links, Sending},
+        receiving::Receiving,
         server::{self, Server},
         stream::Listener,
     },
@@ -225,7 +226,7 @@ impl Node {
                     raft: raft.clone(),
                     founded: is_founded,
                 },
-                receiving: tokio::sync::Mutex::new(()),
+                receiving: Receiving::new(),
                 board: Arc::clone(&board),
             };
             spawn("listener", server::listen(listener, Arc::new(server)).boxed());

@@ -5,7 +5,7 @@
 //! some moment after the last sync, of the names any of the changes, but each whole: a rename takes the old name away and
 //! sets the new one, or does neither. That is more than ext4 or XFS ever do, who keep the order of names.
 
-use crate::dice::Dice;
+use fastrand::Rng;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
@@ -290,18 +290,18 @@ impl Disk {
             }
         }
         let Kept::Some(seed) = kept else { return dirs };
-        let mut dice = Dice::new(seed ^ 0x6e61_6d65);
-        let happens: Vec<bool> = match dice.below(4) {
+        let mut dice = Rng::with_seed(seed ^ 0x6e61_6d65);
+        let happens: Vec<bool> = match dice.u64(..4) {
             // In order, as a journal keeps them.
             0 | 1 => {
-                let end = dice.below(self.renamings.len() as u64 + 1) as usize;
+                let end = dice.u64(..self.renamings.len() as u64 + 1) as usize;
                 (0..self.renamings.len()).map(|nth| nth < end).collect()
             }
-            2 => self.renamings.iter().map(|_| dice.below(2) == 0).collect(),
+            2 => self.renamings.iter().map(|_| dice.u64(..2) == 0).collect(),
             // All but one, or but two.
             _ => {
                 let left_out: Vec<u64> = (0..2)
-                    .map(|_| dice.below(self.renamings.len() as u64 + 1))
+                    .map(|_| dice.u64(..self.renamings.len() as u64 + 1))
                     .collect();
                 (0..self.renamings.len() as u64)
                     .map(|nth| !left_out.contains(&nth))
@@ -415,7 +415,7 @@ impl Content {
 /// Draws versions of a file's sectors.
 struct Drawing {
     how: How,
-    dice: Dice,
+    dice: Rng,
     /// The page that was last drawn for, and what for it.
     page: (u64, bool),
 }
@@ -435,19 +435,19 @@ impl Drawing {
             Kept::All => (How::Last, 0),
             Kept::Nothing => (How::First, 0),
             Kept::Some(seed) => {
-                let mut dice = Dice::new(seed ^ name.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-                let how = match dice.below(8) {
+                let mut dice = Rng::with_seed(seed ^ name.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                let how = match dice.u64(..8) {
                     0 => How::First,
                     1 | 2 => How::Last,
                     3 | 4 => How::Sectors,
-                    _ => How::Pages([10, 50, 90][dice.below(3) as usize]),
+                    _ => How::Pages([10, 50, 90][dice.u64(..3) as usize]),
                 };
-                (how, dice.next())
+                (how, dice.u64(..))
             }
         };
         Drawing {
             how,
-            dice: Dice::new(seed),
+            dice: Rng::with_seed(seed),
             page: (u64::MAX, false),
         }
     }
@@ -459,10 +459,10 @@ impl Drawing {
         match self.how {
             How::First => &versions.0[0].1,
             How::Last => versions.now(),
-            How::Sectors => &versions.0[self.dice.below(versions.0.len() as u64) as usize].1,
+            How::Sectors => &versions.0[self.dice.u64(..versions.0.len() as u64) as usize].1,
             How::Pages(percent) => {
                 if self.page.0 != sector / 8 {
-                    self.page = (sector / 8, self.dice.below(100) < percent);
+                    self.page = (sector / 8, self.dice.u64(..100) < percent);
                 }
                 if self.page.1 {
                     versions.now()

@@ -4,7 +4,6 @@
 //! what is certain and what is not; [`judge`] opens disks that a power cut may leave, and holds them against what the story had been
 //! told was done by then; [`search`] takes many such moments and disks from a seed.
 
-pub mod dice;
 pub mod disk;
 pub mod judge;
 pub mod record;

@@ -3,7 +3,8 @@
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use seguro_power::{dice::Dice, record::missing, search::Recording, story::Story};
+use fastrand::Rng;
+use seguro_power::{record::missing, search::Recording, story::Story};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -81,12 +82,12 @@ fn recorded() -> anyhow::Result<PathBuf> {
 }
 
 fn search(program: &Path, story: Story, args: &Args) -> anyhow::Result<usize> {
-    let mut dice = Dice::new(args.seed);
+    let mut dice = Rng::with_seed(args.seed);
     let first = Recording::new(program, story)?;
     let moments = first.moments()?.min(args.first);
     let mut broken = 0;
     for nth in 0..=args.kills {
-        let drawn = dice.below(moments as u64) as usize;
+        let drawn = dice.u64(..moments as u64) as usize;
         // Where there are as many as moments, each has its turn.
         let killed_at = (nth > 0).then(|| {
             if args.kills >= moments {
@@ -101,7 +102,12 @@ fn search(program: &Path, story: Story, args: &Args) -> anyhow::Result<usize> {
         };
         let begun = Instant::now();
         let images = args.images / (args.kills + 1) + 1;
-        let found = recording.search(0..recording.moments()?.min(args.first), images, dice.next(), None)?;
+        let found = recording.search(
+            0..recording.moments()?.min(args.first),
+            images,
+            dice.u64(..),
+            None,
+        )?;
         println!(
             "{}{}: {} moments, {} disks opened in {:.1} s, {} broken",
             story.name(),

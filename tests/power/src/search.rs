@@ -1,7 +1,6 @@
 //! Takes many disks that a power cut may leave of a recorded run, at moments and in states drawn from a seed.
 
 use crate::{
-    dice::Dice,
     disk::{Disk, Kept},
     judge::Promises,
     record::record,
@@ -10,6 +9,7 @@ use crate::{
     trace::Trace,
 };
 use anyhow::{Context, ensure};
+use fastrand::Rng;
 use std::{
     collections::BTreeMap,
     fs,
@@ -259,18 +259,18 @@ impl Recording {
         seed: u64,
         forgotten: Option<usize>,
     ) -> anyhow::Result<Findings> {
-        let mut dice = Dice::new(seed);
+        let mut dice = Rng::with_seed(seed);
         // Each moment's turn comes; what is left then is drawn.
         let mut chosen: BTreeMap<usize, Vec<Kept>> = BTreeMap::new();
         for nth in 0..images {
             let moment = match images >= window.len() {
                 true => window.start + nth % window.len(),
-                false => window.start + dice.below(window.len() as u64) as usize,
+                false => window.start + dice.u64(..window.len() as u64) as usize,
             };
-            let kept = match dice.below(10) {
+            let kept = match dice.u64(..10) {
                 0 => Kept::All,
                 1 | 2 => Kept::Nothing,
-                _ => Kept::Some(dice.next()),
+                _ => Kept::Some(dice.u64(..)),
             };
             chosen.entry(moment).or_default().push(kept);
         }

@@ -77,6 +77,14 @@ impl Ship {
         self.effect("ergo", &n!["base", n![n![knots(path), Noun::unit(mime)], 0u64]]);
     }
 
+    /// What was in a file that was set aside, the only time that any was.
+    fn set_aside(&self, path: &str) -> String {
+        let mut times = fs::read_dir(self.path(".urb/mounts/edits")).unwrap();
+        let first = times.next().unwrap().unwrap().path();
+        assert!(times.next().is_none(), "once");
+        fs::read_to_string(first.join(path)).unwrap()
+    }
+
     /// The ship's file changes, while nobody of this machine listens.
     fn set(&mut self, path: &str, text: Option<&str>) {
         self.revision += 1;
@@ -420,15 +428,7 @@ fn a_mirror_that_is_out_of_date_is_no_edit() {
     ] {
         assert_eq!(ship.read(name).as_deref(), text, "{name}");
     }
-    let aside = fs::read_dir(ship.path(".urb/mounts/edits"))
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        fs::read_to_string(aside.path().join("base/conflict.txt")).unwrap(),
-        "mine"
-    );
+    assert_eq!(ship.set_aside("base/conflict.txt"), "mine");
 }
 
 #[test]
@@ -442,19 +442,8 @@ fn a_mirror_that_nobody_kept_a_record_of_is_set_aside() {
     assert_eq!(ship.commit(), []);
     assert_eq!(ship.read("base/gen/hi.hoon").unwrap(), "hi");
     assert_eq!(ship.read("base/more.txt"), None);
-    let aside = fs::read_dir(ship.path(".urb/mounts/edits"))
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        fs::read_to_string(aside.path().join("base/more.txt")).unwrap(),
-        "old or new"
-    );
-    assert_eq!(
-        fs::read_to_string(aside.path().join("base/gen/hi.hoon")).unwrap(),
-        "old or edited, who knows"
-    );
+    assert_eq!(ship.set_aside("base/more.txt"), "old or new");
+    assert_eq!(ship.set_aside("base/gen/hi.hoon"), "old or edited, who knows");
 }
 
 #[test]
