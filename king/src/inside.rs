@@ -2,7 +2,7 @@
 
 use crate::{
     control_socket,
-    drivers::{ames, conn, fore, http, lick, unix},
+    drivers::{ames, conn, fore, http, lick, mesa, unix},
 };
 use serf_ipc::Noun;
 
@@ -28,6 +28,15 @@ pub fn fuzz_ames(bytes: &[u8]) {
     ames::fuzz::packet(bytes);
 }
 
+/// Reads bytes as what comes over the network for mesa, for a fuzzer.
+///
+/// # Panics
+/// When a packet is another one once it is written again, or makes a local ship speak to another machine.
+pub fn fuzz_mesa(bytes: &[u8]) {
+    mesa::fuzz::packet(bytes);
+    mesa::fuzz::packet(&mesa::fuzz::sealed(bytes));
+}
+
 /// Reads a noun as everything that the king reads from one: a client's request, an ovum to inject, a card of the kernel's.
 ///
 /// # Panics
@@ -39,6 +48,7 @@ pub fn fuzz_noun(jam: &[u8], noun: &Noun) {
     lick::fuzz(jam, noun);
     unix::fuzz(noun);
     ames::fuzz::kernel(noun);
+    mesa::fuzz::kernel(noun);
 }
 
 /// Reads bytes as lines of the operator's socket, for a fuzzer.

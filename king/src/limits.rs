@@ -212,6 +212,43 @@ pub const AMES_DNS_EVERY: Duration = Duration::from_secs(300);
 /// ames: galaxies that are looked up at once. Each takes a thread while it waits for an answer.
 pub const AMES_DNS_AT_ONCE: usize = 16;
 
+/// mesa: ships of which it is known where they are; the oldest of more are forgotten, and met again.
+pub const MESA_PEERS: usize = 100_000;
+/// mesa: ships that the kernel is asked about at once: strangers may name any.
+pub const MESA_MEETS: usize = 64;
+/// mesa: for how long a ship that was heard without anybody between is not asked by its galaxy too (vere).
+pub const MESA_DIRECT_LASTS: Duration = Duration::from_secs(5);
+/// mesa: pages that are waited for; the oldest of more are forgotten. At most 1.5 kB each.
+pub const MESA_INTERESTS: usize = 10_000;
+/// mesa: who waits for one page.
+pub const MESA_INTEREST_LANES: usize = 16;
+/// mesa: how long a page is waited for (vere).
+pub const MESA_INTEREST_LASTS: Duration = Duration::from_secs(20);
+/// mesa: messages of the ship's own that the kernel is asked for at once: strangers may ask for any, and each costs it time.
+pub const MESA_PEEKS: usize = 64;
+/// mesa: bytes of such messages that are kept (vere).
+pub const MESA_MESSAGES_BYTES: usize = 200_000_000;
+/// mesa: what the ship asks of others at once. It asks again for what finds no place.
+pub const MESA_REQUESTS: usize = 10_000;
+/// mesa: how often such a question is asked again, and how many seconds lie between (vere).
+pub const MESA_PUSHES: u32 = 9;
+/// mesa: see [`MESA_PUSHES`].
+pub const MESA_PUSH_EVERY: Duration = Duration::from_secs(1);
+/// mesa: messages that are fetched at once.
+pub const MESA_FETCHES: usize = 32;
+/// mesa: the longest message that is fetched: what an event can carry, and what stands around it.
+pub const MESA_MESSAGE_BYTES: u64 = (EVENT_BYTES - 4096) as u64;
+/// mesa: after how long without anything new a fetch is given up. The ship begins another.
+pub const MESA_FETCH_PATIENCE: Duration = Duration::from_secs(120);
+/// mesa: fragments of 1,024 bytes that are on their way from one ship: what [`UDP_SENDS`] can hold.
+pub const MESA_WINDOW: usize = 1024;
+/// mesa: fragments of one message that came before their turn, and wait.
+pub const MESA_EARLY: u64 = 4096;
+/// mesa: after what time a fragment is taken for lost, at the least (vere).
+pub const MESA_TIME_OUT_LEAST: Duration = Duration::from_millis(200);
+/// mesa: the same, at the most (vere).
+pub const MESA_TIME_OUT_MOST: Duration = Duration::from_secs(25);
+
 /// conn: connections at once; beyond it clients wait to be accepted.
 pub const CONN_CONNECTIONS: usize = 256;
 /// conn: the longest frame taken from a client: the largest event, and what stands around it in a request.

@@ -7,15 +7,18 @@ pub mod fore;
 pub mod hind;
 pub mod http;
 pub mod lick;
+pub mod mesa;
 pub mod scry;
 pub mod term;
 pub mod unix;
 
 #[cfg(test)]
 pub(crate) mod fake_pier;
+mod peek;
 mod report;
 mod udp;
 
+use self::udp::Network;
 use crate::driver::{Driver, DriverContext};
 
 /// All drivers, in vere's order (`spec/drivers.md` section 0): it is the order of their first events, and of who is
@@ -29,20 +32,23 @@ pub(crate) fn all(context: impl Fn(usize) -> DriverContext) -> Vec<Box<dyn Drive
         return vec![scry::new(first, scry)];
     }
     let no_conn = first.settings.no_conn;
-    let makers: [Option<Maker>; 9] = [
-        Some(fore::new),
-        Some(term::new),
-        Some(unix::new),
-        Some(http::Http::new),
-        Some(ames::new),
-        Some(lick::new),
-        (!no_conn).then_some(conn::new),
-        Some(behn::new),
-        Some(hind::new),
+    let network = Network::new(&first);
+    let makers: [Option<Maker<'_>>; 10] = [
+        Some(&fore::new),
+        Some(&term::new),
+        Some(&unix::new),
+        Some(&http::Http::new),
+        // Before ames, since it reads what ames takes.
+        Some(&|context| mesa::new(context, network.clone())),
+        Some(&|context| ames::new(context, network.clone())),
+        Some(&lick::new),
+        if no_conn { None } else { Some(&conn::new) },
+        Some(&behn::new),
+        Some(&hind::new),
     ];
     let makers = makers.into_iter().flatten().enumerate();
     makers.map(|(place, make)| make(context(place))).collect()
 }
 
 /// Makes a driver.
-type Maker = fn(DriverContext) -> Box<dyn Driver>;
+type Maker<'a> = &'a dyn Fn(DriverContext) -> Box<dyn Driver>;

@@ -3,15 +3,25 @@
 use super::{
     counters::Counters,
     fine::{Asker, Found, PageName, Pages, Wail},
-    galaxies::{self, Galaxies},
     lanes::{Address, Lane, LaneCache, read_list},
     packet::{self, Kind, Packet},
-    queue::Queue,
-    shapes::{self, Answer, Effect},
+    shapes::{self, Effect},
     stun::{self, Id},
     stun_client::{self, Client, Told},
 };
-use crate::{console, limits, ovum::Ovum};
+use crate::{
+    console,
+    drivers::{
+        peek::Answer,
+        udp::{
+            Identity,
+            galaxies::{self, Galaxies},
+            queue::Queue,
+        },
+    },
+    limits,
+    ovum::Ovum,
+};
 use serf_ipc::{Goof, Noun};
 use std::{collections::HashMap, net::SocketAddrV4, time::Instant};
 
@@ -37,15 +47,6 @@ struct Waiting {
     forwarded_from: Option<SocketAddrV4>,
 }
 
-/// Whose ship it is, and what it may do.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Identity {
-    /// The ship.
-    pub(crate) ship: u128,
-    /// Whether it speaks to ships of this machine only.
-    pub(crate) is_local: bool,
-}
-
 /// The driver's state.
 pub(crate) struct Core {
     identity: Identity,
@@ -69,7 +70,7 @@ pub(crate) struct Core {
 
 impl Core {
     /// A driver's state at an office's beginning. `random` makes names of transactions.
-    pub(crate) fn new(identity: Identity, random: fn() -> Id) -> Core {
+    pub(crate) fn new(identity: Identity, galaxies: Galaxies, random: fn() -> Id) -> Core {
         Core {
             identity,
             version: None,
@@ -79,7 +80,7 @@ impl Core {
             waiting: HashMap::new(),
             waiting_count: 0,
             pages: Pages::new(),
-            galaxies: Galaxies::new(identity.is_local),
+            galaxies,
             stun: Client::new(),
             queue: Queue::default(),
             counters: Counters::default(),

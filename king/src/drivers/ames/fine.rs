@@ -1,11 +1,8 @@
 //! fine: requests for published data (wails), their answers (purrs), and the pages of fragments that these are cut from
 //! (`spec/drivers.md` section 8).
 
-use super::{
-    cache::Cache,
-    packet::{Head, Packet},
-};
-use crate::limits;
+use super::packet::{Head, Packet};
+use crate::{drivers::udp::cache::Cache, limits};
 use serf_ipc::{Noun, n, text};
 
 /// Fragments in a page: the kernel is asked for so many at once.

@@ -1,11 +1,15 @@
 //! Any bytes as what comes over the network, and any noun as what the kernel says. For a fuzzer.
 
 use super::{
-    core::{Act, Core, Identity},
+    core::{Act, Core},
     fine::Wail,
     packet::{Kind, Packet, with_origin},
-    shapes::{self, Effect},
+    shapes::Effect,
     stun,
+};
+use crate::drivers::{
+    peek::Answer,
+    udp::{Identity, galaxies::Galaxies},
 };
 use std::{
     net::{Ipv4Addr, SocketAddrV4},
@@ -50,7 +54,7 @@ pub(crate) fn packet(bytes: &[u8]) {
         ship: 0,
         is_local: true,
     };
-    let mut core = Core::new(identity, || ID);
+    let mut core = Core::new(identity, Galaxies::new(true), || ID);
     core.hear(FROM, bytes, Instant::now());
     let acts = core.acts();
     assert!(acts.len() <= 1, "one packet, one act");
@@ -67,7 +71,7 @@ pub(crate) fn kernel(noun: &serf_ipc::Noun) {
         ship: 1,
         is_local: true,
     };
-    let mut core = Core::new(identity, || ID);
+    let mut core = Core::new(identity, Galaxies::new(true), || ID);
     let now = Instant::now();
     if let Some((tag, data)) = noun.as_cell()
         && let Some(tag) = tag.as_cord()
@@ -75,7 +79,7 @@ pub(crate) fn kernel(noun: &serf_ipc::Noun) {
     {
         core.effect(effect, now);
     }
-    let answer = shapes::Answer::read(crate::driver::PeekAnswer::Done(noun.clone()));
+    let answer = Answer::read(crate::driver::PeekAnswer::Done(noun.clone()));
     core.version(&answer);
     core.lanes(256, &answer, now);
     for act in core.acts() {

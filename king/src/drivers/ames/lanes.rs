@@ -1,8 +1,7 @@
 //! Lanes: where a ship's packets go, as the kernel says it, as an address, and as the king remembers it
 //! (`spec/drivers.md` section 8).
 
-use super::cache::Cache;
-use crate::limits;
+use crate::{drivers::udp::cache::Cache, limits};
 use serf_ipc::{FromNoun, Noun, ShapeError, n};
 use std::{net::SocketAddrV4, time::Instant};
 

@@ -24,22 +24,18 @@
 //! | `core.rs` | decisions |
 //! | `packet.rs`, `fine.rs`, `stun.rs` | bytes |
 //! | `shapes.rs` | nouns |
-//! | `lanes.rs`, `galaxies.rs`, `cache.rs` | who is where |
-//! | `queue.rs` | packets on their way to the ship |
+//! | `lanes.rs` | who is where |
 //! | `stun_client.rs` | where the ship is seen from |
 //! | `resolver.rs` | DNS |
 //! | `counters.rs` | what is counted |
 //! | `fuzz.rs` | a fuzzer's way in |
 
-mod cache;
 mod core;
 mod counters;
 mod fine;
 pub(crate) mod fuzz;
-mod galaxies;
-mod lanes;
+pub(crate) mod lanes;
 mod packet;
-mod queue;
 mod resolver;
 mod shapes;
 mod stun;
@@ -48,11 +44,13 @@ mod stun_client;
 mod tests;
 
 use self::{
-    core::{Act, Core, Identity},
-    shapes::Answer,
+    core::{Act, Core},
     stun::Id,
 };
-use super::udp::{self, Hear, Hearers, UdpPort};
+use super::{
+    peek::Answer,
+    udp::{Hear, Network, galaxies},
+};
 use crate::{
     clock, console,
     driver::{Claim, Driver, DriverContext, Effect, Outcome, PeekAnswer, Request},
@@ -69,44 +67,24 @@ use std::{
 use tokio::{sync::Notify, task::AbortHandle};
 
 /// Makes the driver.
-#[must_use]
-pub fn new(context: DriverContext) -> Box<dyn Driver> {
-    let identity = Identity {
-        ship: context.ship.who,
-        is_local: udp::is_local(&context.settings, &context.ship),
-    };
-    let number = port_number(&context, identity.is_local);
+pub(crate) fn new(context: DriverContext, network: Network) -> Box<dyn Driver> {
     let shared = Arc::new_cyclic(|own| Shared {
         own: own.clone(),
-        port: UdpPort::new(UdpPort::address(number, identity.is_local)),
-        core: Mutex::new(Core::new(identity, random_id)),
+        core: Mutex::new(Core::new(network.identity, network.galaxies.clone(), random_id)),
+        network,
         context,
         is_over: AtomicBool::new(false),
         timer: Notify::new(),
     });
     Box::new(Ames {
         shared,
-        identity,
         timer: None,
         resolver: None,
     })
 }
 
-/// The port that this ship is to have; 0 is any.
-fn port_number(context: &DriverContext, is_local: bool) -> u16 {
-    let Some(galaxy) = galaxies::galaxy(context.ship.who) else {
-        return context.settings.ames_port;
-    };
-    let known = galaxies::port(galaxy, is_local);
-    match context.settings.ames_port {
-        0 => known,
-        other => other,
-    }
-}
-
 struct Ames {
     shared: Arc<Shared>,
-    identity: Identity,
     timer: Option<AbortHandle>,
     /// Looks the galaxies up under the ship's domain.
     resolver: Option<AbortHandle>,
@@ -116,7 +94,7 @@ struct Ames {
 struct Shared {
     own: Weak<Shared>,
     context: DriverContext,
-    port: Arc<UdpPort>,
+    network: Network,
     core: Mutex<Core>,
     is_over: AtomicBool,
     /// The core's next time has changed.
@@ -135,14 +113,11 @@ impl Driver for Ames {
         shared.ask(shapes::ask_version(), |core, answer| core.version(answer));
 
         self.say_unusual_port();
-        let hearers = Hearers {
-            ames: Arc::clone(shared) as Arc<dyn Hear>,
-            mesa: None,
-        };
-        let (own, is_local) = (shared.own.clone(), self.identity.is_local);
-        shared.port.open(&context.runtime, hearers, move |bound| {
+        let hearer = Arc::clone(shared) as Arc<dyn Hear>;
+        let own = shared.own.clone();
+        shared.network.port.open(&context.runtime, hearer, move |bound| {
             if let Some(shared) = own.upgrade() {
-                shared.bound(bound, is_local);
+                shared.bound(bound);
             }
         });
         let timer = context.runtime.spawn(keep_time(Arc::clone(shared)));
@@ -175,13 +150,13 @@ impl Driver for Ames {
 
     fn info(&self) -> Vec<(String, u64)> {
         let mut lines = self.shared.core().info();
-        lines.extend(self.shared.port.info());
+        lines.extend(self.shared.network.port.info());
         lines
     }
 
     fn stop(&mut self) {
         self.shared.is_over.store(true, Ordering::SeqCst);
-        self.shared.port.close();
+        self.shared.network.port.close();
         for task in [self.timer.take(), self.resolver.take()].into_iter().flatten() {
             task.abort();
         }
@@ -209,10 +184,11 @@ impl Ames {
 
     fn say_unusual_port(&self) {
         let asked = self.shared.context.settings.ames_port;
-        let Some(galaxy) = galaxies::galaxy(self.identity.ship) else {
+        let identity = self.shared.network.identity;
+        let Some(galaxy) = galaxies::galaxy(identity.ship) else {
             return;
         };
-        let known = galaxies::port(galaxy, self.identity.is_local);
+        let known = galaxies::port(galaxy, identity.is_local);
         if asked != 0 && asked != known {
             tracing::info!(target: console::TARGET, "ames: czar: overriding port {known} with -p {asked}");
             tracing::info!(target: console::TARGET, "ames: czar: WARNING: {known} required for discoverability");
@@ -253,7 +229,7 @@ impl Shared {
         let intake = &self.context.intake;
         for act in acts {
             match act {
-                Act::Send(to, packet) => self.port.send(to, packet),
+                Act::Send(to, packet) => self.network.port.send(to, packet),
                 Act::Hear(ovum) => self.give(ovum),
                 // One in 25 s at most: it always finds a place, except in an office that is about to end.
                 Act::Tell(ovum) => drop(intake.try_plan(ovum, None)),
@@ -299,11 +275,16 @@ impl Shared {
         }
     }
 
-    fn bound(&self, bound: std::io::Result<u16>, is_local: bool) {
+    fn bound(&self, bound: std::io::Result<u16>) {
         match bound {
             Ok(number) => {
-                let scope = if is_local { " (localhost only)" } else { "" };
+                let scope = if self.network.identity.is_local {
+                    " (localhost only)"
+                } else {
+                    ""
+                };
                 tracing::info!(target: console::TARGET, "ames: live on {number}{scope}");
+                tracing::info!(target: console::TARGET, "mesa: live on {number}{scope}");
             }
             Err(error) => {
                 tracing::error!(target: console::TARGET, "ames: bind: {error}");

@@ -1,7 +1,7 @@
 //! Looks the galaxies up, all of them, again and again (`spec/drivers.md` section 8).
 
-use super::{Shared, galaxies};
-use crate::limits;
+use super::Shared;
+use crate::{drivers::udp::galaxies, limits};
 use std::{
     future::Future,
     net::{Ipv4Addr, SocketAddr},

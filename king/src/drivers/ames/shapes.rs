@@ -4,7 +4,10 @@ use super::{
     lanes::{Address, Lane, read_list},
     stun_client::Told,
 };
-use crate::{driver::PeekAnswer, ovum::Ovum};
+use crate::{
+    drivers::peek::{last, ourselves},
+    ovum::Ovum,
+};
 use serf_ipc::{AtPath, FromNoun, Noun, ShapeError, n, text};
 use std::net::SocketAddrV4;
 
@@ -86,60 +89,16 @@ pub(crate) fn stun(told: Told) -> Ovum {
 
 /// The question for the protocol's version.
 pub(crate) fn ask_version() -> Noun {
-    last(ourselves(), n!["protocol", "version", ()])
+    last(ourselves(), "ax", Noun::ZERO, n!["protocol", "version", ()])
 }
 
 /// The question for a ship's lanes.
 pub(crate) fn ask_lanes(ship: u128) -> Noun {
-    last(
-        ourselves(),
-        n!["peers", text::p::format(ship), "forward-lane", ()],
-    )
+    let spur = n!["peers", text::p::format(ship), "forward-lane", ()];
+    last(ourselves(), "ax", Noun::ZERO, spur)
 }
 
 /// The question for a page of fine's: only what is published for all.
 pub(crate) fn ask_page(spur: &Noun) -> Noun {
-    last(Noun::ZERO, spur.clone())
-}
-
-/// `[~ ~]`: for nobody but the ship.
-fn ourselves() -> Noun {
-    n![(), ()]
-}
-
-/// `[gang %| %once %ax %$ spur]`.
-fn last(gang: Noun, spur: Noun) -> Noun {
-    n![gang, Noun::NO, "once", "ax", 0_u64, spur]
-}
-
-/// What the kernel says to a question.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// This.
-    Noun(Noun),
-    /// That there is nothing, or nothing yet; or it crashed.
-    Nothing,
-    /// Nothing that this member may know: its office is over.
-    Unavailable,
-}
-
-impl Answer {
-    /// Reads `[~ %omen path mark noun]`.
-    pub(crate) fn read(answer: PeekAnswer) -> Answer {
-        match answer {
-            PeekAnswer::Done(noun) if noun.slot(6).is_some_and(|tag| tag.is_cord("omen")) => noun
-                .slot(31)
-                .map_or(Answer::Nothing, |noun| Answer::Noun(noun.clone())),
-            PeekAnswer::Done(_) | PeekAnswer::Bailed(_) => Answer::Nothing,
-            PeekAnswer::Unavailable => Answer::Unavailable,
-        }
-    }
-
-    /// The noun, if there is one.
-    pub(crate) fn noun(&self) -> Option<&Noun> {
-        match self {
-            Answer::Noun(noun) => Some(noun),
-            Answer::Nothing | Answer::Unavailable => None,
-        }
-    }
+    last(Noun::ZERO, "ax", Noun::ZERO, spur.clone())
 }

@@ -1,17 +1,22 @@
 //! The driver with recorded effects and real sockets, and its decisions alone.
 
 use super::{
-    core::{Act, Core, Identity},
-    galaxies,
+    core::{Act, Core},
     lanes::Address,
-    new,
     packet::{self, Head, Packet},
-    shapes::{self, Answer, Effect},
+    shapes::{self, Effect},
     stun,
 };
 use crate::{
-    driver::{Claim, Driver, Outcome, PeekAnswer},
-    drivers::fake_pier::{FakePier, commit, tell},
+    driver::{Claim, Driver, DriverContext, Outcome, PeekAnswer},
+    drivers::{
+        fake_pier::{FakePier, commit, tell},
+        peek::Answer,
+        udp::{
+            Identity, Network,
+            galaxies::{self, Galaxies},
+        },
+    },
     limits,
     ovum::Ovum,
 };
@@ -65,6 +70,12 @@ fn pier() -> (FakePier, u16) {
     pier.settings.ames_port = free.local_addr().unwrap().port();
     let port = pier.settings.ames_port;
     (pier, port)
+}
+
+/// A driver with a network of its own.
+fn new(context: DriverContext) -> Box<dyn Driver> {
+    let network = Network::new(&context);
+    super::new(context, network)
 }
 
 /// A driver that is live, its first messages taken; the kernel said that its version is 0.
@@ -168,14 +179,12 @@ fn what_is_hostile_is_counted_and_nothing_else() {
     newer[0] |= 0x10;
     let mut short = packet::Packet::parse(&hex(RECEIVED), None).unwrap().head;
     short.receiver_class = 3;
-    let mesa = [&[0; 4][..], &[0, 2, 0xe0, 0x67], &[0; 32]].concat();
     let cut = envelope(short, 7);
     for (packet, name) in [
         (&bent[..], "filtered-mug"),
         (&newer, "filtered-ver"),
         (&[1, 2, 3], "filtered-hed"),
         (&cut, "filtered-pre"),
-        (&mesa, "filtered-mesa"),
         (&[0; limits::UDP_PACKET_BYTES + 1], "filtered-too-long"),
     ] {
         other.send_to(packet, (Ipv4Addr::LOCALHOST, port)).unwrap();
@@ -331,11 +340,7 @@ fn a_port_that_cannot_be_had_is_not_waited_for() {
     impl crate::drivers::udp::Hear for Deaf {
         fn hear(&self, _: SocketAddrV4, _: &[u8]) {}
     }
-    let hearers = crate::drivers::udp::Hearers {
-        ames: std::sync::Arc::new(Deaf),
-        mesa: None,
-    };
-    far.open(pier.runtime.handle(), hearers, move |bound| {
+    far.open(pier.runtime.handle(), std::sync::Arc::new(Deaf), move |bound| {
         drop(told.send(bound))
     });
     let error = failed.recv().unwrap().unwrap_err();
@@ -426,7 +431,9 @@ fn core(ship: u128) -> Core {
 }
 
 fn world(ship: u128, is_local: bool) -> Core {
-    Core::new(Identity { ship, is_local }, || [1; stun::ID])
+    Core::new(Identity { ship, is_local }, Galaxies::new(is_local), || {
+        [1; stun::ID]
+    })
 }
 
 fn of(core: &Core, name: &str) -> u64 {

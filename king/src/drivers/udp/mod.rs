@@ -4,7 +4,12 @@
 //! It belongs to an office: the leader binds it, a follower has none. Whoever flooded it would only be read in portions,
 //! between which everything else has its turn, into one buffer that is used again and again.
 
-use crate::{console, limits, settings::DriverSettings};
+pub(crate) mod cache;
+pub(crate) mod galaxies;
+pub(crate) mod queue;
+
+use self::galaxies::Galaxies;
+use crate::{console, driver::DriverContext, limits, settings::DriverSettings};
 use nix::sys::socket::{setsockopt, sockopt};
 use replog::ShipIdentity;
 use std::{
@@ -21,12 +26,52 @@ use std::{
 use tokio::{net::UdpSocket, runtime::Handle, sync::Notify, task::AbortHandle, time::Instant};
 
 /// What stands at bytes 4 to 7 of a packet of mesa's.
-const MESA_COOKIE: [u8; 4] = 0x67e0_0200_u32.to_le_bytes();
+pub(crate) const MESA_COOKIE: [u8; 4] = 0x67e0_0200_u32.to_le_bytes();
 
 /// Whether the ship speaks to ships of this machine only: a fake one, or one that was told to.
 #[must_use]
 pub(crate) fn is_local(settings: &DriverSettings, ship: &ShipIdentity) -> bool {
     settings.local || ship.fake
+}
+
+/// Whose ship it is, and what it may do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    /// The ship.
+    pub(crate) ship: u128,
+    /// Whether it speaks to ships of this machine only.
+    pub(crate) is_local: bool,
+}
+
+/// What the two protocols' drivers have in common for an office.
+#[derive(Clone)]
+pub(crate) struct Network {
+    /// Whose it is.
+    pub(crate) identity: Identity,
+    /// The ship's port.
+    pub(crate) port: Arc<UdpPort>,
+    /// Where the galaxies are.
+    pub(crate) galaxies: Galaxies,
+}
+
+impl Network {
+    /// A network that nobody uses yet.
+    pub(crate) fn new(context: &DriverContext) -> Network {
+        let identity = Identity {
+            ship: context.ship.who,
+            is_local: is_local(&context.settings, &context.ship),
+        };
+        let known = galaxies::galaxy(identity.ship).map(|galaxy| galaxies::port(galaxy, identity.is_local));
+        let number = match (context.settings.ames_port, known) {
+            (0, Some(known)) => known,
+            (asked, _) => asked,
+        };
+        Network {
+            identity,
+            port: UdpPort::new(UdpPort::address(number, identity.is_local)),
+            galaxies: Galaxies::new(identity.is_local),
+        }
+    }
 }
 
 /// A protocol's driver, as the port sees it.
@@ -36,11 +81,12 @@ pub(crate) trait Hear: Send + Sync {
 }
 
 /// Who hears what comes.
-pub(crate) struct Hearers {
-    /// All that is not mesa's.
-    pub(crate) ames: Arc<dyn Hear>,
-    /// What has mesa's cookie, once there is a mesa: until then it is counted and dropped.
-    pub(crate) mesa: Option<Arc<dyn Hear>>,
+#[derive(Clone)]
+struct Hearers {
+    /// What has mesa's cookie, if mesa is there.
+    mesa: Option<Arc<dyn Hear>>,
+    /// All else.
+    ames: Arc<dyn Hear>,
 }
 
 /// The port. Open from [`UdpPort::open`] to [`UdpPort::close`], and then never again.
@@ -60,6 +106,7 @@ struct Open {
     socket: Option<UdpSocket>,
     waiting: VecDeque<(SocketAddrV4, Vec<u8>)>,
     tasks: Vec<AbortHandle>,
+    mesa: Option<Arc<dyn Hear>>,
 }
 
 /// How often what happened.
@@ -67,7 +114,6 @@ struct Open {
 struct Counts {
     received: AtomicU64,
     too_long: AtomicU64,
-    mesa: AtomicU64,
     sent: AtomicU64,
     not_sent: AtomicU64,
 }
@@ -85,6 +131,11 @@ impl UdpPort {
         })
     }
 
+    /// Has mesa's packets heard, from when the port is opened.
+    pub(crate) fn set_mesa(&self, mesa: Arc<dyn Hear>) {
+        self.lock().mesa = Some(mesa);
+    }
+
     /// Where a ship's port is to be bound: `number`, on loopback for a ship that speaks to this machine only.
     pub(crate) fn address(number: u16, is_local: bool) -> SocketAddrV4 {
         let ip = if is_local {
@@ -95,18 +146,18 @@ impl UdpPort {
         SocketAddrV4::new(ip, number)
     }
 
-    /// Binds the port and begins to read: at once where the port is free; else it is tried until it is, since a leader that was
+    /// Binds the port and begins to read, mesa's packets for mesa and all else for ames: at once where the port is free; else it is tried until it is, since a leader that was
     /// deposed may still have it. `bound` is then told the port's number, or, of an error that does not pass, why it cannot be had.
     pub(crate) fn open(
         self: &Arc<Self>,
         runtime: &Handle,
-        hearers: Hearers,
+        ames: Arc<dyn Hear>,
         bound: impl FnOnce(io::Result<u16>) + Send + 'static,
     ) {
         match self.bind(runtime) {
             Ok(number) => {
                 bound(Ok(number));
-                self.run(runtime, hearers);
+                self.run(runtime, ames);
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 tracing::info!(target: console::TARGET, "ames: {} is taken: waiting for it", self.address);
@@ -115,7 +166,7 @@ impl UdpPort {
                     match port.bind_patiently(&on).await {
                         Ok(number) => {
                             bound(Ok(number));
-                            port.run(&on, hearers);
+                            port.run(&on, ames);
                         }
                         Err(error) => bound(Err(error)),
                     }
@@ -166,7 +217,9 @@ impl UdpPort {
         Ok(number)
     }
 
-    fn run(self: &Arc<Self>, runtime: &Handle, hearers: Hearers) {
+    fn run(self: &Arc<Self>, runtime: &Handle, ames: Arc<dyn Hear>) {
+        let mesa = self.lock().mesa.clone();
+        let hearers = Hearers { mesa, ames };
         let reader = runtime.spawn(Arc::clone(self).read(hearers));
         let writer = runtime.spawn(Arc::clone(self).write());
         self.keep(reader.abort_handle());
@@ -246,10 +299,6 @@ impl UdpPort {
             hearers.ames.hear(from, packet);
         } else if let Some(mesa) = &hearers.mesa {
             mesa.hear(from, packet);
-        } else if self.counts.mesa.fetch_add(1, Ordering::Relaxed) == 0 {
-            tracing::info!(
-                "mesa: a packet from {from} is dropped, as all of mesa's will be: it is not spoken here yet"
-            );
         }
     }
 
@@ -329,7 +378,6 @@ impl UdpPort {
             ("packets-sent", counts.sent.load(Ordering::Relaxed)),
             ("packets-not-sent", counts.not_sent.load(Ordering::Relaxed)),
             ("filtered-too-long", counts.too_long.load(Ordering::Relaxed)),
-            ("filtered-mesa", counts.mesa.load(Ordering::Relaxed)),
         ];
         lines.map(|(name, value)| (name.to_owned(), value)).into()
     }

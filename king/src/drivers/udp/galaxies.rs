@@ -3,7 +3,10 @@
 
 use crate::console;
 use serf_ipc::text;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 /// The port of galaxy 0.
 const PORT: u16 = 13_337;
@@ -38,46 +41,60 @@ enum Found {
     At(Ipv4Addr),
 }
 
-/// The galaxies' addresses.
+/// The galaxies' addresses. Cheap to clone: all clones know the same.
+#[derive(Clone)]
 pub(crate) struct Galaxies {
     is_local: bool,
+    known: Arc<Mutex<Known>>,
+}
+
+struct Known {
     domain: Option<String>,
     found: [Found; 256],
 }
 
 impl Galaxies {
     pub(crate) fn new(is_local: bool) -> Galaxies {
-        Galaxies {
-            is_local,
+        let known = Known {
             domain: None,
             found: [Found::Unknown; 256],
+        };
+        Galaxies {
+            is_local,
+            known: Arc::new(Mutex::new(known)),
         }
     }
 
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes a new domain. True if it is another one: what was known is forgotten.
-    pub(crate) fn set_domain(&mut self, domain: &str) -> bool {
+    pub(crate) fn set_domain(&self, domain: &str) -> bool {
         if domain.len() > DOMAIN || domain.is_empty() {
             tracing::warn!(target: console::TARGET, "ames: galaxy domain of {} bytes is no domain", domain.len());
             return false;
         }
-        if self.domain.as_deref() == Some(domain) {
+        let mut known = self.known();
+        if known.domain.as_deref() == Some(domain) {
             return false;
         }
-        self.domain = Some(domain.to_owned());
-        self.found = [Found::Unknown; 256];
+        known.domain = Some(domain.to_owned());
+        known.found = [Found::Unknown; 256];
         true
     }
 
     pub(crate) fn has_domain(&self) -> bool {
-        self.domain.is_some()
+        self.known().domain.is_some()
     }
 
     /// Takes what DNS says of a galaxy under a domain. One that was found stays where it was while DNS fails.
-    pub(crate) fn resolved(&mut self, domain: &str, galaxy: u8, address: Option<Ipv4Addr>) {
-        if self.domain.as_deref() != Some(domain) {
+    pub(crate) fn resolved(&self, domain: &str, galaxy: u8, address: Option<Ipv4Addr>) {
+        let mut known = self.known();
+        if known.domain.as_deref() != Some(domain) {
             return;
         }
-        let found = &mut self.found[usize::from(galaxy)];
+        let found = &mut known.found[usize::from(galaxy)];
         match (address, *found) {
             (Some(address), Found::At(known)) if known == address => {}
             (Some(address), _) => {
@@ -90,16 +107,17 @@ impl Galaxies {
     }
 
     /// Where a galaxy is, if that is known.
-    pub(crate) fn find(&mut self, galaxy: u8) -> Option<SocketAddrV4> {
+    pub(crate) fn find(&self, galaxy: u8) -> Option<SocketAddrV4> {
         let port = port(galaxy, self.is_local);
         if self.is_local {
             return Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
         }
-        match &mut self.found[usize::from(galaxy)] {
+        let Known { domain, found } = &mut *self.known();
+        match &mut found[usize::from(galaxy)] {
             Found::Unknown => None,
             Found::Gone { said } => {
                 if !std::mem::replace(said, true) {
-                    let host = host(galaxy, self.domain.as_deref().unwrap_or_default());
+                    let host = host(galaxy, domain.as_deref().unwrap_or_default());
                     tracing::info!(target: console::TARGET, "ames: czar at {host}: not found (b)");
                 }
                 None
@@ -117,7 +135,7 @@ mod tests {
     fn galaxies_are_found_by_their_names_under_the_domain() {
         assert_eq!(host(0, "urbit.org"), "zod.urbit.org.");
         assert_eq!(host(255, "urbit.org"), "fes.urbit.org.");
-        let mut galaxies = Galaxies::new(false);
+        let galaxies = Galaxies::new(false);
         assert_eq!(galaxies.find(1), None);
         assert!(galaxies.set_domain("urbit.org"));
         assert!(!galaxies.set_domain("urbit.org"));
@@ -140,7 +158,7 @@ mod tests {
 
     #[test]
     fn on_this_machine_all_galaxies_are_here() {
-        let mut galaxies = Galaxies::new(true);
+        let galaxies = Galaxies::new(true);
         let bus = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 31_363);
         assert_eq!(galaxies.find(26), Some(bus));
     }
