@@ -28,6 +28,12 @@ pub fn fuzz_ames(bytes: &[u8]) {
     ames::fuzz::packet(bytes);
 }
 
+/// Whether bytes are a packet of mesa's.
+#[must_use]
+pub fn mesa_packet_passes(bytes: &[u8]) -> bool {
+    mesa::fuzz::passes(bytes)
+}
+
 /// Reads bytes as what comes over the network for mesa, for a fuzzer.
 ///
 /// # Panics

@@ -17,6 +17,13 @@ fn packet(body: &[u8]) -> Vec<u8> {
     [&head.to_le_bytes()[..], &rest].concat()
 }
 
+/// A packet of mesa's of this kind (1 is a page, 2 a peek) with this body, whose mug is right.
+fn mesa(kind: u64, body: &[u8]) -> Vec<u8> {
+    let mug = u64::from(mug_octets(body).0 & 0xf_ffff);
+    let head = 0x67e0_0200_u64 << 32 | mug << 12 | kind << 7 | 1 << 4;
+    [&head.to_le_bytes()[..], body].concat()
+}
+
 /// ~nec's socket, and its lane.
 fn nec() -> anyhow::Result<(UdpSocket, Noun)> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -28,28 +35,52 @@ fn nec() -> anyhow::Result<(UdpSocket, Noun)> {
 /// Has the kernel send a packet there, and waits until it is there.
 fn send(ship: &Ship, leader: usize, (socket, lane): &(UdpSocket, Noun), body: &[u8]) -> anyhow::Result<()> {
     let bytes = packet(body);
-    let data = n![lane, Noun::from_le_bytes(&bytes)];
-    let effect = n![n!["ames", 0_u64], "send", data];
+    emit(ship, leader, "send", n![lane, Noun::from_le_bytes(&bytes)])?;
+    receive(socket, &bytes)
+}
+
+/// Has the kernel emit an effect for its network.
+fn emit(ship: &Ship, leader: usize, tag: &str, data: Noun) -> anyhow::Result<()> {
+    let effect = n![n!["ames", 0_u64], tag, data];
     let event = n!["d", n!["term", "1", 0_u64], n!["emit", n![effect, 0_u64]]];
     let mut client = ship.client(leader)?;
     anyhow::ensure!(client.ask(1, "ovum", event)? == Answer::Done);
+    Ok(())
+}
+
+/// Waits for this packet, which must be the next one.
+fn receive(socket: &UdpSocket, bytes: &[u8]) -> anyhow::Result<()> {
     let mut buffer = [0; 2048];
     let (len, _) = socket
         .recv_from(&mut buffer)
         .context("the packet does not come")?;
-    anyhow::ensure!(buffer[..len] == bytes, "another packet came");
+    anyhow::ensure!(buffer[..len] == *bytes, "another packet came");
     Ok(())
 }
 
 /// Sends the ship a packet until it is an event: packets may be lost.
-fn hear(ship: &mut Ship, leader: usize, socket: &UdpSocket) -> anyhow::Result<()> {
+fn hear(ship: &mut Ship, leader: usize, socket: &UdpSocket, bytes: &[u8]) -> anyhow::Result<()> {
     let before = ship.status(leader)?.committed;
     let port = ship.cluster.members[leader].ames_port;
     ship.cluster
         .wait("a packet to become an event", PATIENCE, |cluster| {
-            socket.send_to(&packet(b"hi"), (Ipv4Addr::LOCALHOST, port)).ok()?;
+            socket.send_to(bytes, (Ipv4Addr::LOCALHOST, port)).ok()?;
             (cluster.status(leader)?.committed > before).then_some(())
         })
+}
+
+/// Has the kernel ask ~nec for what it publishes, and answers.
+fn ask_and_answer(ship: &mut Ship, leader: usize, socket: &UdpSocket, path: &[u8; 7]) -> anyhow::Result<()> {
+    // ~nec's, of rift 0, of 1-kB fragments, the first packet.
+    let name = [&[0x10, 1, 0, 0, 13, 7, 0][..], path].concat();
+    let question = mesa(2, &name);
+    let lane = n!["if", 0x7f00_0001_u64, u64::from(socket.local_addr()?.port())];
+    let push = n![n![lane, 0_u64], Noun::from_le_bytes(&question)];
+    emit(ship, leader, "push", push)?;
+    receive(socket, &question)?;
+    // Three bytes of three, with an authentication code.
+    let data = [&[0b0100_1000, 3][..], &[9; 16], &[3, 1, 2, 3]].concat();
+    hear(ship, leader, socket, &mesa(1, &[name, data].concat()))
 }
 
 #[test]
@@ -66,12 +97,14 @@ fn packets_go_out_and_in_and_the_next_leader_has_the_port() -> anyhow::Result<()
     let leader = ship.boot()?;
     let nec = nec()?;
     send(&ship, leader, &nec, b"first")?;
-    hear(&mut ship, leader, &nec.0)?;
+    hear(&mut ship, leader, &nec.0, &packet(b"hi"))?;
+    ask_and_answer(&mut ship, leader, &nec.0, b"publ/1a")?;
 
     ship.cluster.kill(leader)?;
     let leader = ship.cluster.wait_live(PATIENCE)?;
     send(&ship, leader, &nec, b"second")?;
-    hear(&mut ship, leader, &nec.0)?;
+    hear(&mut ship, leader, &nec.0, &packet(b"hi"))?;
+    ask_and_answer(&mut ship, leader, &nec.0, b"publ/1b")?;
     ship.settle_and_judge(&Outcomes::default())?;
     Ok(())
 }
@@ -144,7 +177,7 @@ fn a_flood_neither_stops_events_nor_grows_the_king() -> anyhow::Result<()> {
     );
     assert!(count > 20, "{count} events");
     assert!(after < before + GROWTH_KIB, "from {before} to {after} KiB");
-    hear(&mut ship, 0, &nec()?.0)?;
+    hear(&mut ship, 0, &nec()?.0, &packet(b"hi"))?;
     ship.settle_and_judge(&Outcomes::default())?;
     Ok(())
 }

@@ -36,6 +36,11 @@ fn settle(core: &mut Core) -> usize {
     acts.len()
 }
 
+/// Whether bytes are a packet.
+pub(crate) fn passes(bytes: &[u8]) -> bool {
+    Packet::parse(bytes).is_ok()
+}
+
 /// Bytes with a head that is theirs: a fuzzer does not guess mugs.
 pub(crate) fn sealed(bytes: &[u8]) -> Vec<u8> {
     let mut packet = bytes.to_vec();
