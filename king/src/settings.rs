@@ -19,6 +19,8 @@ pub struct DriverSettings {
     pub http_ip: Ipv4Addr,
     /// `--http-port`: a fixed port for public HTTP; None lets the ship's configuration choose.
     pub http_port: Option<u16>,
+    /// `--https-port`: a fixed port for HTTPS; None lets the ship's configuration choose.
+    pub https_port: Option<u16>,
     /// `-L`: speak to ships of this machine only, as fake ships always do.
     pub local: bool,
     /// `-p`: the UDP port; 0 is a galaxy's own, and any other ship's any.
@@ -48,6 +50,7 @@ impl Default for DriverSettings {
             no_tty: true,
             http_ip: Ipv4Addr::UNSPECIFIED,
             http_port: None,
+            https_port: None,
             local: false,
             ames_port: 0,
             no_conn: false,

@@ -152,6 +152,9 @@ pub struct MemberArgs {
     /// A fixed port for public HTTP; 0 leaves it to the ship.
     #[arg(long, value_name = "PORT", default_value_t = 0, value_parser = number::<u16>)]
     pub http_port: u16,
+    /// A fixed port for HTTPS, which is served once the ship has a certificate; 0 leaves it to the ship.
+    #[arg(long, value_name = "PORT", default_value_t = 0, value_parser = number::<u16>)]
+    pub https_port: u16,
     /// No control socket for the ship (`.urb/conn.sock`).
     #[arg(long)]
     pub no_conn: bool,

@@ -263,6 +263,7 @@ fn configure(
             no_tty: true,
             http_ip: args.http_ip,
             http_port: (args.http_port != 0).then_some(args.http_port),
+            https_port: (args.https_port != 0).then_some(args.https_port),
             local: args.local,
             ames_port: args.ames_port,
             no_conn: args.no_conn,

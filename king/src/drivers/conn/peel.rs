@@ -38,7 +38,8 @@ pub(super) fn look_up(path: &Noun, context: &DriverContext, khan: bool) -> Peel 
         ["v"] => Some(Noun::cord(VERSION)),
         ["who"] => Some(Noun::from_u128(context.ship.who)),
         // As in vere these are the ports that were asked for on the command line, not those that were found.
-        ["port", "ames" | "htls"] => Some(Noun::ZERO),
+        ["port", "ames"] => Some(Noun::ZERO),
+        ["port", "htls"] => Some(Noun::from(context.settings.https_port.unwrap_or(0))),
         ["port", "http"] => Some(Noun::from(context.settings.http_port.unwrap_or(0))),
         _ => None,
     }))
@@ -92,6 +93,7 @@ mod tests {
     fn what_is_known_at_once_is_answered_at_once() {
         let mut pier = FakePier::new();
         pier.settings.http_port = Some(8080);
+        pier.settings.https_port = Some(8443);
         let context = pier.context();
         let look = |knots: &[&str]| look_up(&path(knots), &context, false);
         let now = |noun: Noun| Peel::Now(n![0u64, noun]);
@@ -101,7 +103,7 @@ mod tests {
         assert_eq!(look_up(&path(&["khan"]), &context, true), now(Noun::YES));
         assert_eq!(look(&["port", "http"]), now(Noun::atom(8080)));
         assert_eq!(look(&["port", "ames"]), now(Noun::ZERO));
-        assert_eq!(look(&["port", "htls"]), now(Noun::ZERO));
+        assert_eq!(look(&["port", "htls"]), now(Noun::atom(8443)));
         let Peel::Now(help) = look(&["help"]) else {
             panic!("no help")
         };

@@ -11,6 +11,7 @@ use super::{
     request::{self, BodyFraming, Head, Parsed},
     server::{Server, Service, Shared, until},
     shapes::{self, Request},
+    socket::Socket,
     wire::RequestId,
 };
 use crate::{
@@ -25,12 +26,13 @@ use crate::{
 use bytes::{Buf, BytesMut};
 use nix::sys::socket::{setsockopt, sockopt};
 use std::{
+    io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, Interest},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::watch,
     time::{Instant, sleep_until, timeout},
@@ -56,11 +58,15 @@ pub(crate) async fn serve(
         SocketAddr::V4(peer) => *peer.ip(),
         SocketAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
     };
+    let mut service = server.service();
+    let Some(socket) = shake_hands(stream, &server, &mut service, shared.bounds.read_patience).await else {
+        return;
+    };
     let connection = Connection {
-        stream,
+        socket,
         input: BytesMut::new(),
         memory: Memory::new(Arc::clone(&shared.memory)),
-        service: server.service(),
+        service,
         address,
         number,
         sequence: 0,
@@ -70,8 +76,33 @@ pub(crate) async fn serve(
     connection.run().await;
 }
 
-struct Connection {
+/// Begins TLS where the server has it. None if the client does not come so far, or nobody waits for it any more.
+async fn shake_hands(
     stream: TcpStream,
+    server: &Server,
+    service: &mut watch::Receiver<Service>,
+    patience: Duration,
+) -> Option<Socket> {
+    let Some(tls) = &server.tls else {
+        return Some(Socket::Plain(stream));
+    };
+    let accepted = tokio::select! {
+        biased;
+        () = until(service, Service::Draining) => return None,
+        accepted = timeout(patience, tls.accept(stream)) => accepted,
+    };
+    match accepted {
+        Ok(Ok(stream)) => Some(Socket::Secure(Box::new(stream))),
+        Ok(Err(error)) => {
+            tracing::debug!("http: TLS on port {}: {error}", server.port);
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+struct Connection {
+    socket: Socket,
     /// Read, and not yet used.
     input: BytesMut,
     memory: Memory,
@@ -156,7 +187,7 @@ impl Connection {
                 Err(ending) => break ending,
             }
         };
-        close(self.stream, ending).await;
+        close(self.socket, ending).await;
     }
 
     /// Reads a request's head.
@@ -240,7 +271,7 @@ impl Connection {
                 true => Err(Unread::Gone),
                 false => Err(Unread::Refused(&Failure::UNAVAILABLE)),
             },
-            read = self.stream.read_buf(&mut self.input) => match read {
+            read = self.socket.read_buf(&mut self.input) => match read {
                 Ok(0) | Err(_) => Err(Unread::Gone),
                 Ok(_) => Ok(()),
             },
@@ -288,7 +319,11 @@ impl Connection {
         } else {
             self.shared.bounds.part_patience
         };
-        match timeout(patience, self.stream.write_all(&bytes)).await {
+        let write = async {
+            self.socket.write_all(&bytes).await?;
+            self.socket.flush().await
+        };
+        match timeout(patience, write).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Unread::Gone),
         }
@@ -319,7 +354,7 @@ impl Connection {
         asked: Asked,
     ) -> Answered {
         let request = Request {
-            secure: false,
+            secure: self.server.kind == Kind::Secure,
             local: self.server.kind == Kind::Loopback,
             address: self.address,
             method,
@@ -407,18 +442,13 @@ impl Connection {
                 () = until(&mut self.service, Service::Over) => {
                     return match framer.has_begun() {
                         false => self.fail(&Failure::UNAVAILABLE, asked).await,
-                        true => Err(self.break_off(&framer, outgoing)),
+                        true => Err(self.break_off(&framer, outgoing).await),
                     };
                 }
-                ready = self.stream.writable(), if !is_idle => {
-                    match ready.and_then(|()| outgoing.write(&self.stream)) {
-                        Ok(()) => deadline = Instant::now() + self.shared.bounds.part_patience,
-                        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                        Err(_) => return Err(Ending::Broken),
-                    }
-                }
-                // Only a reset says that the client is gone: one that has sent all that it had to say still listens.
-                _ = self.stream.ready(Interest::ERROR), if is_idle => return Err(Ending::Broken),
+                written = write_or_wait(&mut self.socket, &mut outgoing) => match written {
+                    Ok(()) => deadline = Instant::now() + self.shared.bounds.part_patience,
+                    Err(_) => return Err(Ending::Broken),
+                },
                 () = exchange.changed() => {
                     if is_idle && framer.has_begun() {
                         deadline = Instant::now() + self.shared.bounds.part_patience;
@@ -426,7 +456,7 @@ impl Connection {
                 }
                 () = sleep_until(deadline) => match framer.has_begun() {
                     false => return self.fail(&Failure::TIMEOUT, asked).await,
-                    true => return Err(self.break_off(&framer, outgoing)),
+                    true => return Err(self.break_off(&framer, outgoing).await),
                 },
             }
         }
@@ -434,12 +464,12 @@ impl Connection {
 
     /// Breaks a response off: between two pieces so that the client sees it where its framing can tell, in the midst
     /// of one, which a client was slow to take, by a reset.
-    fn break_off(&self, framer: &Framer, mut outgoing: Outgoing) -> Ending {
+    async fn break_off(&mut self, framer: &Framer, mut outgoing: Outgoing) -> Ending {
         if !outgoing.is_empty() || !framer.can_break_off(&mut outgoing) {
             return Ending::Broken;
         }
         // What the socket takes of it at once is enough.
-        let _ = outgoing.write(&self.stream);
+        let _ = timeout(Duration::ZERO, outgoing.write(&mut self.socket)).await;
         Ending::Clean
     }
 
@@ -455,7 +485,7 @@ impl Connection {
     async fn close_and_cancel(self, ending: Ending, id: RequestId) {
         let intake = self.shared.intake.clone();
         let cancel = intake.plan(Ovum::new("e", id.knots(), shapes::cancel_request()), None);
-        tokio::join!(close(self.stream, ending), cancel);
+        tokio::join!(close(self.socket, ending), cancel);
     }
 }
 
@@ -470,24 +500,33 @@ async fn make_ovum(id: RequestId, request: Request) -> Option<Ovum> {
     }
 }
 
+/// Writes some of what there is to write, or waits for the client to be gone.
+async fn write_or_wait(socket: &mut Socket, outgoing: &mut Outgoing) -> io::Result<()> {
+    if outgoing.is_empty() {
+        socket.gone().await;
+        return Err(io::ErrorKind::ConnectionReset.into());
+    }
+    outgoing.write(socket).await
+}
+
 /// Ends a connection.
-async fn close(mut stream: TcpStream, ending: Ending) {
+async fn close(mut socket: Socket, ending: Ending) {
     if let Ending::Broken = ending {
         // A reset: whoever reads a response that ends with its connection shall not take this one for a whole.
-        let _ = stream.set_zero_linger();
+        let _ = socket.tcp().set_zero_linger();
         return;
     }
     let linger = async {
-        stream.shutdown().await?;
+        socket.shutdown().await?;
         let mut dropped = 0;
         let mut buffer = vec![0; HTTP_READ_BYTES];
         while dropped < HTTP_LINGER_BYTES {
-            match stream.read(&mut buffer).await? {
+            match socket.tcp_mut().read(&mut buffer).await? {
                 0 => break,
                 len => dropped += len,
             }
         }
-        std::io::Result::Ok(())
+        io::Result::Ok(())
     };
     let _ = timeout(HTTP_LINGER, linger).await;
 }

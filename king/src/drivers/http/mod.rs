@@ -18,6 +18,7 @@
 //! | file | |
 //! | --- | --- |
 //! | `server.rs` | listening, starting anew, ending |
+//! | `socket.rs`, `tls.rs` | a connection as bytes, plain or not |
 //! | `connection.rs` | one connection's life |
 //! | `request.rs`, `chunked.rs` | a request from bytes |
 //! | `head.rs`, `outgoing.rs`, `failure.rs` | a response as bytes |
@@ -38,8 +39,10 @@ mod ports;
 mod request;
 mod server;
 mod shapes;
+mod socket;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod wire;
 
 use self::{

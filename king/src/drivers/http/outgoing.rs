@@ -4,13 +4,17 @@ use super::{
     chunked,
     exchange::{End, Part},
     head::{self, Asked, Connection, Framing, ResponseHead},
+    socket::Socket,
 };
 use bytes::{Buf, Bytes};
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
 };
-use tokio::net::TcpStream;
+use tokio::io::AsyncWrite;
 
 /// Slices that one write hands to the system.
 const SLICES: usize = 64;
@@ -19,6 +23,8 @@ const SLICES: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     chunks: VecDeque<Bytes>,
+    /// Whether the socket may hold some of it back: TLS does.
+    is_held_back: bool,
 }
 
 impl Outgoing {
@@ -32,26 +38,42 @@ impl Outgoing {
 
     /// Whether all is written.
     pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.chunks.is_empty() && !self.is_held_back
     }
 
-    /// Writes what the socket takes at once.
+    /// Writes what the socket takes, some of it at least. It may be dropped at any time: nothing is lost then.
     ///
     /// # Errors
-    /// `WouldBlock` when that is nothing; otherwise when the client is gone.
-    pub(crate) fn write(&mut self, stream: &TcpStream) -> io::Result<()> {
+    /// When the client is gone.
+    pub(crate) async fn write(&mut self, socket: &mut Socket) -> io::Result<()> {
+        poll_fn(|cx| self.poll_write(cx, Pin::new(&mut *socket))).await
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, mut socket: Pin<&mut Socket>) -> Poll<io::Result<()>> {
+        if !self.chunks.is_empty() {
+            ready!(self.poll_chunks(cx, socket.as_mut()))?;
+        }
+        if self.chunks.is_empty() && self.is_held_back {
+            ready!(socket.poll_flush(cx))?;
+            self.is_held_back = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_chunks(&mut self, cx: &mut Context<'_>, socket: Pin<&mut Socket>) -> Poll<io::Result<()>> {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0;
         for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
             *slice = IoSlice::new(chunk);
             count += 1;
         }
-        let written = stream.try_write_vectored(&slices[..count])?;
-        if written == 0 && count > 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+        let written = ready!(socket.poll_write_vectored(cx, &slices[..count]))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        self.is_held_back = true;
         self.advance(written);
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     /// Drops the first `written` bytes.

@@ -8,6 +8,8 @@ use std::{io, net::Ipv4Addr};
 pub(crate) enum Kind {
     /// Open to others, without TLS.
     Public,
+    /// Open to others, through TLS.
+    Secure,
     /// For this machine only; its requests are `%request-local`.
     Loopback,
 }
@@ -16,7 +18,7 @@ impl Kind {
     /// Where it binds; public servers go by `--http-ip`.
     pub(crate) fn address(self, public: Ipv4Addr) -> Ipv4Addr {
         match self {
-            Kind::Public => public,
+            Kind::Public | Kind::Secure => public,
             Kind::Loopback => Ipv4Addr::LOCALHOST,
         }
     }
@@ -24,23 +26,28 @@ impl Kind {
     /// What its console line calls it.
     fn label(self) -> &'static str {
         match self {
-            Kind::Public => "web interface",
+            Kind::Public | Kind::Secure => "web interface",
             Kind::Loopback => "loopback",
         }
     }
 
     /// The console's line when it listens.
     pub(crate) fn live_line(self, port: u16) -> String {
-        format!("http: {} live on http://localhost:{port}", self.label())
+        let scheme = match self {
+            Kind::Secure => "https",
+            Kind::Public | Kind::Loopback => "http",
+        };
+        format!("http: {} live on {scheme}://localhost:{port}", self.label())
     }
 
     /// Its line in `.http.ports`.
     pub(crate) fn file_line(self, port: u16) -> String {
         let reach = match self {
-            Kind::Public => "public",
-            Kind::Loopback => "loopback",
+            Kind::Public => "insecure public",
+            Kind::Secure => "secure public",
+            Kind::Loopback => "insecure loopback",
         };
-        format!("{port} insecure {reach}\n")
+        format!("{port} {reach}\n")
     }
 }
 
@@ -51,7 +58,7 @@ pub(crate) struct Choice {
     pub(crate) port: u16,
     /// Whether no other will do.
     pub(crate) is_fixed: bool,
-    /// Whether it was reached by counting up: the public server's is kept for its next start, as if it had been given.
+    /// Whether it was reached by counting up: a public server's is kept for its next start, as if it had been given.
     pub(crate) is_counted: bool,
 }
 
@@ -69,11 +76,13 @@ pub(crate) enum Setback {
 impl Choice {
     /// The port to begin with. `fixed` was given on the command line, or reached earlier by counting up.
     pub(crate) fn first(kind: Kind, fixed: Option<u16>, behind_proxy: bool) -> Choice {
-        let given = fixed.filter(|port| *port != 0 && kind == Kind::Public);
+        let given = fixed.filter(|port| *port != 0 && kind != Kind::Loopback);
         let port = match kind {
             Kind::Loopback => HTTP_LOOPBACK_PORT,
             Kind::Public if behind_proxy => 8080,
             Kind::Public => 80,
+            Kind::Secure if behind_proxy => 8443,
+            Kind::Secure => 443,
         };
         Choice {
             port: given.unwrap_or(port),
@@ -92,6 +101,7 @@ impl Choice {
             io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => {
                 match (kind, port, port.checked_add(1)) {
                     (Kind::Public, 80, _) => Setback::Next(Choice { port: 8080, ..self }),
+                    (Kind::Secure, 443, _) => Setback::Next(Choice { port: 8443, ..self }),
                     (_, _, Some(port)) => Setback::Next(Choice {
                         port,
                         is_counted: true,
@@ -151,6 +161,14 @@ mod tests {
         assert_eq!(
             tried(Kind::Public, Some(0), true, AddrInUse),
             (vec![8080, 8081, 8082, 8083], None)
+        );
+        assert_eq!(
+            tried(Kind::Secure, None, false, AddrInUse),
+            (vec![443, 8443, 8444, 8445], None)
+        );
+        assert_eq!(
+            tried(Kind::Secure, None, true, PermissionDenied),
+            (vec![8443, 8444, 8445, 8446], None)
         );
     }
 
@@ -227,7 +245,12 @@ mod tests {
             Kind::Loopback.live_line(12321),
             "http: loopback live on http://localhost:12321"
         );
+        assert_eq!(
+            Kind::Secure.live_line(443),
+            "http: web interface live on https://localhost:443"
+        );
         assert_eq!(Kind::Public.file_line(80), "80 insecure public\n");
+        assert_eq!(Kind::Secure.file_line(8443), "8443 secure public\n");
         assert_eq!(Kind::Loopback.file_line(12321), "12321 insecure loopback\n");
     }
 }

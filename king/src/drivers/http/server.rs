@@ -5,6 +5,7 @@ use super::{
     exchange::Exchanges,
     ports::{Choice, Kind, Setback},
     shapes::{self, Config},
+    tls::Tls,
     wire,
 };
 use crate::{
@@ -49,6 +50,8 @@ pub(crate) struct Server {
     pub(crate) kind: Kind,
     /// Where it listens.
     pub(crate) port: u16,
+    /// The ship's key, where it is needed.
+    pub(crate) tls: Option<Tls>,
     service: watch::Sender<Service>,
     /// The number of the last connection.
     connections: AtomicU64,
@@ -150,17 +153,26 @@ struct State {
     is_over: bool,
     /// How many servers there were.
     count: u32,
-    /// The public port that is to be had and no other: given, or reached by counting up.
-    fixed: Option<u16>,
+    /// The ports that are to be had and no others: given, or reached by counting up. For plain HTTP and for HTTPS.
+    fixed: Fixed,
     /// Those that listen, the newest first.
     listening: Vec<(Arc<Server>, JoinHandle<()>)>,
     /// Those that do not, and may have connections still.
     draining: Vec<Arc<Server>>,
 }
 
+#[derive(Clone, Copy, Default)]
+struct Fixed {
+    public: Option<u16>,
+    secure: Option<u16>,
+}
+
 impl Servers {
     pub(crate) fn new(context: &DriverContext, instance: u32, bounds: Bounds) -> Servers {
-        let fixed = context.settings.http_port.filter(|port| *port != 0);
+        let fixed = Fixed {
+            public: context.settings.http_port,
+            secure: context.settings.https_port,
+        };
         Servers {
             shared: Shared::new(context.intake.clone(), bounds),
             instance,
@@ -191,23 +203,27 @@ impl Servers {
     /// ends instead.
     pub(crate) async fn restart(&self, config: &Config) -> bool {
         let before = self.drain().await;
-        if config.secure.is_some() {
-            // The HTTPS server would come first here.
-            tracing::warn!("http: HTTPS is not served yet: the ship's key and certificate are not used");
-        }
         let fixed = self.lock().fixed;
-        let choice = Choice::first(Kind::Public, fixed, config.proxy);
-        let Some(public) = self.open(Kind::Public, choice) else {
+        let mut secure = None;
+        if let Some(tls) = make_tls(config) {
+            let choice = Choice::first(Kind::Secure, fixed.secure, config.proxy);
+            let Some(opened) = self.open(Kind::Secure, choice, Some(tls)) else {
+                return false;
+            };
+            secure = Some(opened.port);
+        }
+        let choice = Choice::first(Kind::Public, fixed.public, config.proxy);
+        let Some(public) = self.open(Kind::Public, choice, None) else {
             return false;
         };
         let choice = Choice::first(Kind::Loopback, None, config.proxy);
-        let Some(_) = self.open(Kind::Loopback, choice) else {
+        let Some(_) = self.open(Kind::Loopback, choice, None) else {
             return false;
         };
 
         self.write_ports(&before);
         let knot = wire::server_knot(self.instance);
-        let live = Ovum::new("e", [wire::HEAD, &knot], shapes::live(public.port, None));
+        let live = Ovum::new("e", [wire::HEAD, &knot], shapes::live(public.port, secure));
         self.shared.intake.plan(live, None).await;
         true
     }
@@ -257,11 +273,11 @@ impl Servers {
     }
 
     /// Opens a server on the first port that can be had. None if there is to be no other either.
-    fn open(&self, kind: Kind, mut choice: Choice) -> Option<Opened> {
+    fn open(&self, kind: Kind, mut choice: Choice, tls: Option<Tls>) -> Option<Opened> {
         loop {
             let address = SocketAddr::from((kind.address(self.public), choice.port));
             let error = match listen(address) {
-                Ok(listener) => return self.install(kind, choice, listener),
+                Ok(listener) => return self.install(kind, choice, tls, listener),
                 Err(error) => error,
             };
             match choice.after(kind, &error) {
@@ -280,19 +296,24 @@ impl Servers {
     }
 
     /// Takes connections from a socket, unless the office is over.
-    fn install(&self, kind: Kind, choice: Choice, listener: TcpListener) -> Option<Opened> {
+    fn install(&self, kind: Kind, choice: Choice, tls: Option<Tls>, listener: TcpListener) -> Option<Opened> {
         let mut state = self.lock();
         if state.is_over {
             return None;
         }
         let port = choice.port;
-        if choice.is_counted && kind == Kind::Public {
-            state.fixed = Some(port);
+        if choice.is_counted {
+            match kind {
+                Kind::Public => state.fixed.public = Some(port),
+                Kind::Secure => state.fixed.secure = Some(port),
+                Kind::Loopback => {}
+            }
         }
         let server = Arc::new(Server {
             number: self.instance.wrapping_add(state.count),
             kind,
             port,
+            tls,
             service: watch::Sender::new(Service::Open),
             connections: AtomicU64::new(0),
         });
@@ -340,6 +361,15 @@ impl Servers {
 /// A server that was started, or tried for.
 struct Opened {
     port: u16,
+}
+
+/// What HTTPS needs, if the ship has it. What it has and cannot be used is named, and plain HTTP goes on without it.
+fn make_tls(config: &Config) -> Option<Tls> {
+    let (key, certificates) = config.secure.as_ref()?;
+    let made = Tls::new(key, certificates);
+    let say =
+        |error| tracing::info!(target: console::TARGET, "{error}; HTTPS is off until the ship has another");
+    made.map_err(say).ok()
 }
 
 /// Binds and listens.

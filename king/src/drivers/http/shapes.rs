@@ -59,7 +59,7 @@ noun_struct! {
         pub(crate) proxy: bool,
         /// Whether to keep an access log: vere takes no notice.
         pub(crate) log: bool,
-        /// Whether to send everybody to HTTPS: vere takes no notice.
+        /// Whether to send everybody to HTTPS: eyre does it itself; vere takes no notice.
         pub(crate) redirect: bool,
     }
 }

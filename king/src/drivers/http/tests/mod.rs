@@ -6,6 +6,7 @@ mod recorded;
 mod requests;
 mod responses;
 mod servers;
+pub(super) mod tls;
 
 use super::{
     Http,
@@ -40,6 +41,7 @@ struct Ship {
     /// The knot of the driver's instance.
     sev: String,
     public: u16,
+    secure: Option<u16>,
     loopback: u16,
 }
 
@@ -62,6 +64,7 @@ impl Ship {
         let mut pier = FakePier::new();
         pier.settings.http_ip = Ipv4Addr::LOCALHOST;
         pier.settings.http_port = Some(free_port());
+        pier.settings.https_port = Some(free_port());
         let mut driver = Http::with(pier.context(), bounds);
         driver.start().unwrap();
         let born = pier.planned();
@@ -74,6 +77,7 @@ impl Ship {
             driver,
             sev: wire[2].clone(),
             public: 0,
+            secure: None,
             loopback: 0,
         }
     }
@@ -94,7 +98,7 @@ impl Ship {
         let live = self.pier.planned();
         assert_eq!(knots(&live.ovum.wire), ["e", "http-server", &self.sev]);
         let (tag, public, secure) = <(String, u16, Option<u16>)>::from_noun(&live.ovum.card).unwrap();
-        assert_eq!((tag.as_str(), secure), ("live", None));
+        assert_eq!(tag, "live");
         let ports = self.ports();
         let loopback = ports
             .lines()
@@ -102,11 +106,17 @@ impl Ship {
             .unwrap()
             .strip_suffix(" insecure loopback")
             .unwrap();
-        (self.public, self.loopback) = (public, loopback.parse().unwrap());
+        (self.public, self.secure, self.loopback) = (public, secure, loopback.parse().unwrap());
         assert_eq!(
             ports.lines().nth(1),
             Some(format!("{public} insecure public").as_str())
         );
+        if let Some(port) = secure {
+            assert_eq!(
+                ports.lines().nth(2),
+                Some(format!("{port} secure public").as_str())
+            );
+        }
     }
 
     /// What `.http.ports` says.
@@ -156,8 +166,8 @@ impl Ship {
             shared.exchanges.len() == 0
                 && shared.exchanges.waiting() == 0
                 && shared.memory.available_permits() == bounds.requests_bytes
-                // Each of the two servers holds a place for its next connection.
-                && shared.places.available_permits() >= bounds.connections - 2
+                // Each server holds a place for its next connection.
+                && shared.places.available_permits() >= bounds.connections - self.driver.servers.listening().len()
         });
     }
 }
@@ -204,17 +214,18 @@ impl Asked {
 }
 
 /// A client that waits for what must come.
-struct Client(TcpStream);
+struct Client<S = TcpStream>(S);
 
-impl Client {
-    fn new(port: u16) -> Client {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client(stream)
-    }
+/// A connection whose reads and writes end some time.
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
 
+impl<S: Read + Write> Client<S> {
     fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).unwrap();
     }
@@ -244,6 +255,12 @@ impl Client {
         let mut bytes = Vec::new();
         self.0.read_to_end(&mut bytes).unwrap();
         dateless(&String::from_utf8(bytes).unwrap())
+    }
+}
+
+impl Client {
+    fn new(port: u16) -> Client {
+        Client(connect(port))
     }
 
     /// The server resets the connection, sooner or later.
