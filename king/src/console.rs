@@ -17,7 +17,7 @@ use tracing_subscriber::{
 /// The target of console lines.
 pub const TARGET: &str = "console";
 /// Columns to which the ship's own prints are broken; a terminal is never assumed.
-const WIDTH: usize = 80;
+pub(crate) const WIDTH: usize = 80;
 
 /// How structured logs look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -28,6 +28,9 @@ pub trait Driver: Send {
     /// Takes a committed effect, or leaves it for the next driver.
     fn effect(&mut self, effect: &Effect<'_>) -> Claim;
 
+    /// Hears what the ship prints: a tank, or a cord. It is no effect, and does not wait for its event's commit.
+    fn slog(&mut self, _what: &Noun) {}
+
     /// Whether its part of `pier (N): live` is reached.
     fn is_live(&self) -> bool;
 
@@ -171,6 +174,8 @@ pub struct PierInfo {
     pub lord: Vec<(String, u64)>,
     /// Whether every driver is live.
     pub live: bool,
+    /// Whether the serf computes an event.
+    pub computing: bool,
 }
 
 /// What a driver sends to the pier.

@@ -117,6 +117,12 @@ pub const HTTP_PART_COST: usize = 128;
 pub const HTTP_LINGER: Duration = Duration::from_secs(1);
 /// HTTP: bytes read and dropped meanwhile.
 pub const HTTP_LINGER_BYTES: usize = 1 << 20;
+/// HTTP: answers to reads that are kept (vere).
+pub const HTTP_CACHE_ANSWERS: usize = 512;
+/// HTTP: bytes of all of them; vere has no such bound, and each may have megabytes.
+pub const HTTP_CACHE_BYTES: usize = 128 << 20;
+/// HTTP: how often streams of slogs are sent an empty line (vere).
+pub const HTTP_SLOG_BEAT: Duration = Duration::from_secs(20);
 /// HTTP: the first port of the loopback server (vere).
 pub const HTTP_LOOPBACK_PORT: u16 = 12_321;
 

@@ -299,6 +299,13 @@ impl Office {
         self.stage == Stage::Open && self.drivers.iter().all(|driver| driver.is_live())
     }
 
+    /// The ship printed something.
+    pub(crate) fn slog(&mut self, what: &Noun) {
+        for driver in &mut self.drivers {
+            driver.slog(what);
+        }
+    }
+
     /// The drivers' own lines.
     pub(crate) fn info(&self) -> Vec<(String, u64)> {
         self.drivers

@@ -133,6 +133,7 @@ impl Pier {
                 line("queue", self.serf.depth() as u64),
             ],
             live: office.live_said,
+            computing: in_serf > 0,
         }
     }
 }

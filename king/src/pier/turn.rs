@@ -247,10 +247,16 @@ impl Pier {
             }
             Incoming::Slog { priority, tank } => {
                 crate::console::slog(u64::from(priority), &tank);
+                if let Some(office) = &mut self.office {
+                    office.slog(&tank);
+                }
                 Ok(())
             }
             Incoming::Flog(text) => {
                 crate::console::flog(&text);
+                if let Some(office) = &mut self.office {
+                    office.slog(&text);
+                }
                 Ok(())
             }
             Incoming::Reply(asked, reply) => self.heard_reply(asked, reply, now),

@@ -4,7 +4,7 @@
 //! a client does not take is bounded here, and a response that outgrows its bound is severed.
 
 use super::{
-    failure::Failure,
+    reply::Reply,
     shapes::{Body, Header, Start},
     wire::RequestId,
 };
@@ -42,7 +42,16 @@ impl Exchanges {
         );
         Opened {
             exchange,
-            id,
+            id: Some(id),
+            exchanges: Arc::clone(self),
+        }
+    }
+
+    /// Opens one that has no name: the kernel knows nothing of it.
+    pub(crate) fn open_unnamed(self: &Arc<Self>) -> Opened {
+        Opened {
+            exchange: Arc::new(Exchange::new(Arc::clone(&self.waiting))),
+            id: None,
             exchanges: Arc::clone(self),
         }
     }
@@ -71,7 +80,7 @@ impl Exchanges {
 #[derive(Debug)]
 pub(crate) struct Opened {
     exchange: Arc<Exchange>,
-    id: RequestId,
+    id: Option<RequestId>,
     exchanges: Arc<Exchanges>,
 }
 
@@ -79,6 +88,11 @@ impl Opened {
     /// What the event's outcome is told to. One that is never told is taken for [`Outcome::Unknown`].
     pub(crate) fn teller(&self) -> Teller {
         Teller(Some(Arc::clone(&self.exchange)))
+    }
+
+    /// The other end.
+    pub(crate) fn exchange(&self) -> &Arc<Exchange> {
+        &self.exchange
     }
 }
 
@@ -92,12 +106,14 @@ impl std::ops::Deref for Opened {
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        self.exchanges.lock().remove(&self.id);
+        if let Some(id) = &self.id {
+            self.exchanges.lock().remove(id);
+        }
         self.exchange.abandon();
     }
 }
 
-/// Carries an event's outcome to its request.
+/// Carries an event's outcome, or a read's answer, to its request.
 #[derive(Debug)]
 pub(crate) struct Teller(Option<Arc<Exchange>>);
 
@@ -106,6 +122,13 @@ impl Teller {
     pub(crate) fn tell(mut self, outcome: &Outcome) {
         if let Some(exchange) = self.0.take() {
             exchange.settle(outcome);
+        }
+    }
+
+    /// What was read.
+    pub(crate) fn give(mut self, answer: impl FnOnce(&Exchange)) {
+        if let Some(exchange) = self.0.take() {
+            answer(&exchange);
         }
     }
 }
@@ -150,7 +173,9 @@ enum Phase {
     /// It has begun and cancelled it.
     Cancelled,
     /// It did not begin it, and will not: this goes out instead.
-    Failed(&'static Failure),
+    Failed(&'static Reply),
+    /// Somebody else is to answer it.
+    Declined,
     /// The client does not take it fast enough.
     Severed,
     /// The connection is done with it.
@@ -165,7 +190,9 @@ pub(crate) enum Taken {
     /// Write this.
     Part(Part),
     /// Write this answer instead of the kernel's.
-    Failure(&'static Failure),
+    Reply(&'static Reply),
+    /// Ask somebody else.
+    Declined,
     /// Close at once.
     Severed,
 }
@@ -253,7 +280,12 @@ impl Exchange {
                 }
                 self.push(&mut state, data);
             }
-            Phase::Complete | Phase::Cancelled | Phase::Failed(_) | Phase::Severed | Phase::Over => {}
+            Phase::Complete
+            | Phase::Cancelled
+            | Phase::Failed(_)
+            | Phase::Declined
+            | Phase::Severed
+            | Phase::Over => {}
         }
     }
 
@@ -261,7 +293,7 @@ impl Exchange {
     pub(crate) fn cancel(&self) {
         let mut state = self.lock();
         match state.phase {
-            Phase::Planned => state.phase = Phase::Failed(&Failure::HOSED),
+            Phase::Planned => state.phase = Phase::Failed(&Reply::HOSED),
             Phase::Started => state.phase = Phase::Cancelled,
             _ => return,
         }
@@ -270,17 +302,31 @@ impl Exchange {
 
     /// What became of the request's event. Committed, the kernel's answer is waited for; otherwise there is none.
     fn settle(&self, outcome: &Outcome) {
-        let failure = match outcome {
+        let reply = match outcome {
             Outcome::Committed { .. } => return,
             Outcome::Bailed(_) | Outcome::Dropped(DropReason::KilledSerf | DropReason::Refused) => {
-                &Failure::HOSED
+                &Reply::HOSED
             }
-            Outcome::Dropped(DropReason::TooLarge) => &Failure::TOO_LARGE,
-            Outcome::Dropped(DropReason::OfficeOver) | Outcome::Unknown => &Failure::UNAVAILABLE,
+            Outcome::Dropped(DropReason::TooLarge) => &Reply::TOO_LARGE,
+            Outcome::Dropped(DropReason::OfficeOver) | Outcome::Unknown => &Reply::UNAVAILABLE,
         };
+        self.reply(reply);
+    }
+
+    /// This goes out, if nothing else has begun to.
+    pub(crate) fn reply(&self, reply: &'static Reply) {
+        self.settle_for(Phase::Failed(reply));
+    }
+
+    /// Somebody else is to answer, if nothing has begun to go out.
+    pub(crate) fn decline(&self) {
+        self.settle_for(Phase::Declined);
+    }
+
+    fn settle_for(&self, phase: Phase) {
         let mut state = self.lock();
         if state.phase == Phase::Planned {
-            state.phase = Phase::Failed(failure);
+            state.phase = phase;
             self.changed.notify_one();
         }
     }
@@ -292,7 +338,8 @@ impl Exchange {
         let end = match state.phase {
             Phase::Planned | Phase::Over => return Taken::Nothing,
             Phase::Severed => return Taken::Severed,
-            Phase::Failed(failure) => return Taken::Failure(failure),
+            Phase::Declined => return Taken::Declined,
+            Phase::Failed(reply) => return Taken::Reply(reply),
             Phase::Started if state.opening.is_none() && state.parts.is_empty() => return Taken::Nothing,
             Phase::Started => End::Open,
             Phase::Complete => End::Whole,
@@ -445,9 +492,9 @@ mod tests {
     fn a_cancel_before_the_start_is_a_failure_and_after_it_an_abort() {
         let (_, exchange) = open();
         exchange.cancel();
-        assert!(matches!(exchange.take(), Taken::Failure(failure) if *failure == Failure::HOSED));
+        assert!(matches!(exchange.take(), Taken::Reply(reply) if *reply == Reply::HOSED));
         exchange.start(start(None, true));
-        assert!(matches!(exchange.take(), Taken::Failure(_)), "it stays failed");
+        assert!(matches!(exchange.take(), Taken::Reply(_)), "it stays failed");
         assert!(!exchange.abandon());
 
         let (_, exchange) = open();
@@ -460,17 +507,17 @@ mod tests {
     #[test]
     fn an_event_that_came_to_nothing_fails_its_request() {
         let outcomes = [
-            (Outcome::Bailed(Vec::new()), &Failure::HOSED),
-            (Outcome::Dropped(DropReason::KilledSerf), &Failure::HOSED),
-            (Outcome::Dropped(DropReason::TooLarge), &Failure::TOO_LARGE),
-            (Outcome::Dropped(DropReason::OfficeOver), &Failure::UNAVAILABLE),
-            (Outcome::Unknown, &Failure::UNAVAILABLE),
+            (Outcome::Bailed(Vec::new()), &Reply::HOSED),
+            (Outcome::Dropped(DropReason::KilledSerf), &Reply::HOSED),
+            (Outcome::Dropped(DropReason::TooLarge), &Reply::TOO_LARGE),
+            (Outcome::Dropped(DropReason::OfficeOver), &Reply::UNAVAILABLE),
+            (Outcome::Unknown, &Reply::UNAVAILABLE),
         ];
         for (outcome, expected) in outcomes {
             let (_, exchange) = open();
             exchange.teller().tell(&outcome);
             assert!(
-                matches!(exchange.take(), Taken::Failure(failure) if failure == expected),
+                matches!(exchange.take(), Taken::Reply(reply) if reply == expected),
                 "{outcome:?}"
             );
             assert!(!exchange.abandon());
@@ -482,7 +529,7 @@ mod tests {
         });
         assert!(matches!(exchange.take(), Taken::Nothing));
         drop(exchange.teller());
-        assert!(matches!(exchange.take(), Taken::Failure(failure) if *failure == Failure::UNAVAILABLE));
+        assert!(matches!(exchange.take(), Taken::Reply(reply) if *reply == Reply::UNAVAILABLE));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! http: the ship's web servers, eyre's hands (`spec/drivers.md` section 6).
 //!
 //! ```text
-//! server.rs ──accepts──▶ connection.rs ──%request──▶ pier ──%response──▶ Http::effect
-//!                             ▲                                               │
-//!                             └──────────────── exchange.rs ◀─────────────────┘
+//!             ┌────────────▶ own.rs, pages and slogs ────┐
+//! server.rs ─▶ connection.rs, http1.rs, inquiry.rs       ├─▶ exchange.rs ─▶ peer.rs ─▶ the client
+//!             └─%request──▶ pier ─%response─▶ Http::effect┘
 //! ```
 //!
 //! HTTP/1.1 is spoken here by ourselves, over `httparse`, and not through `hyper`. Clients of a ship have lived with
@@ -13,32 +13,42 @@
 //! around it.
 //!
 //! A connection is a task, not a thread, and an event stream that says nothing costs a few kilobytes. Everything that
-//! a client can make grow has a bound in [`crate::limits`].
+//! a client can make grow has a bound in [`crate::limits`]. A client that is slow to read is not waited for by anybody:
+//! its response is kept for it up to a bound, and aborted beyond it. (vere keeps any amount.)
 //!
 //! | file | |
 //! | --- | --- |
-//! | `server.rs` | listening, starting anew, ending |
-//! | `socket.rs`, `tls.rs` | a connection as bytes, plain or not |
-//! | `connection.rs` | one connection's life |
-//! | `request.rs`, `chunked.rs` | a request from bytes |
-//! | `head.rs`, `outgoing.rs`, `failure.rs` | a response as bytes |
-//! | `exchange.rs` | a request between the driver and its connection |
-//! | `ports.rs`, `memory.rs` | what there is to have |
+//! | `server.rs`, `ports.rs` | listening, starting anew, ending |
+//! | `connection.rs`, `socket.rs`, `tls.rs` | one connection, plain or not |
+//! | `http1.rs`, `request.rs`, `chunked.rs` | requests from bytes |
+//! | `inquiry.rs`, `own.rs` | a whole request, and who answers it |
+//! | `beam.rs`, `cache.rs`, `sessions.rs`, `slogs.rs` | what is answered without an event |
+//! | `exchange.rs` | a request between who answers it and its connection |
+//! | `peer.rs`, `outgoing.rs`, `head.rs`, `reply.rs` | a response as bytes |
+//! | `memory.rs` | what there is for all |
 //! | `shapes.rs`, `wire.rs` | nouns |
 //! | `fuzz.rs` | a fuzzer's way in |
 
+mod beam;
+mod cache;
 mod chunked;
 mod connection;
 mod exchange;
-mod failure;
 pub(crate) mod fuzz;
 mod head;
+mod http1;
+mod inquiry;
 mod memory;
 mod outgoing;
+mod own;
+mod peer;
 mod ports;
+mod reply;
 mod request;
 mod server;
+mod sessions;
 mod shapes;
+mod slogs;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -46,6 +56,7 @@ mod tls;
 mod wire;
 
 use self::{
+    own::Own,
     server::{Bounds, Servers},
     shapes::{Command, Config, Response},
     wire::RequestId,
@@ -53,15 +64,13 @@ use self::{
 use crate::{
     clock, console,
     driver::{Claim, Driver, DriverContext, Effect},
+    limits::HTTP_SLOG_BEAT,
     ovum::Ovum,
 };
 use serf_ipc::Noun;
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 use tokio::sync::watch;
 
@@ -77,8 +86,6 @@ pub struct Http {
     /// The configuration that the servers are to have; the latest one rules.
     config: watch::Sender<Option<Config>>,
     is_live: Arc<AtomicBool>,
-    /// The tokens of the sessions that are logged in: they open the runtime's own endpoints.
-    sessions: HashSet<Vec<u8>>,
 }
 
 impl Http {
@@ -102,8 +109,11 @@ impl Http {
             servers,
             config,
             is_live: Arc::default(),
-            sessions: HashSet::new(),
         }
+    }
+
+    fn own(&self) -> &Own {
+        &self.servers.shared().own
     }
 
     /// Passes a part of a response on to its connection, if that is still there.
@@ -146,7 +156,21 @@ impl Driver for Http {
                 }
             }
         });
+        // So does this one.
+        let (own, mut over) = (Arc::clone(&self.servers.shared().own), self.config.subscribe());
+        self.context.runtime.spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = over.wait_for(|_| false) => return,
+                    () = tokio::time::sleep(HTTP_SLOG_BEAT) => own.slogs.beat(),
+                }
+            }
+        });
         Ok(())
+    }
+
+    fn slog(&mut self, what: &Noun) {
+        self.own().slogs.tell(what);
     }
 
     fn effect(&mut self, effect: &Effect<'_>) -> Claim {
@@ -157,8 +181,8 @@ impl Driver for Http {
             Ok(Command::SetConfig(config)) => {
                 self.config.send_replace(Some(config));
             }
-            Ok(Command::Sessions(sessions)) => self.sessions = sessions,
-            Ok(Command::Grow) => {}
+            Ok(Command::Sessions(tokens)) => self.own().sessions.set(tokens),
+            Ok(Command::Grow(grown)) => self.own().cache.grow(grown),
             Ok(Command::Response(response)) => self.respond(id, response),
             Err(error) if effect.tag == "set-config" => {
                 tracing::info!(target: console::TARGET, "http: form: invalid card");
@@ -184,7 +208,8 @@ impl Driver for Http {
         let exchanges = &self.servers.shared().exchanges;
         let mut lines = vec![
             ("instance".to_owned(), u64::from(self.instance)),
-            ("sessions".to_owned(), self.sessions.len() as u64),
+            ("sessions".to_owned(), self.own().sessions.len() as u64),
+            ("open-slogstreams".to_owned(), self.own().slogs.len() as u64),
             ("open-requests".to_owned(), exchanges.len() as u64),
             ("response-bytes-waiting".to_owned(), exchanges.waiting() as u64),
         ];

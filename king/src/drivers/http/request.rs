@@ -1,6 +1,6 @@
 //! The head of a request, from bytes: what vere's server library takes and refuses (`spec/drivers.md` section 6).
 
-use super::{failure::Failure, shapes::Header};
+use super::{reply::Reply, shapes::Header};
 use crate::limits::{HTTP_BODY_BYTES, HTTP_HEAD_BYTES, HTTP_HEADERS};
 
 /// The methods that eyre knows. The first that begins with the received one is meant, as in the C, which compares
@@ -61,7 +61,7 @@ pub(crate) enum BodyFraming {
     /// By itself.
     Chunked,
     /// Not so that it could be read: the request is answered with this.
-    Refused(&'static Failure),
+    Refused(&'static Reply),
 }
 
 impl Head {
@@ -133,7 +133,7 @@ fn fix_up(method: &str, target: &str, is_1_1: bool, received: &[httparse::Header
         .as_ref()
         .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
     let body = match has_body && expect.is_some() && !expects_continue {
-        true => BodyFraming::Refused(&Failure::EXPECTATION),
+        true => BodyFraming::Refused(&Reply::EXPECTATION),
         false => framing(&lengths, &codings),
     };
     let mut headers = vec![(b"host".to_vec(), host)];
@@ -162,12 +162,12 @@ fn framing(lengths: &[Vec<u8>], codings: &[Vec<u8>]) -> BodyFraming {
         ([], []) => BodyFraming::None,
         (_, [coding]) if coding.eq_ignore_ascii_case(b"chunked") => BodyFraming::Chunked,
         ([first, rest @ ..], []) if rest.iter().all(|other| other == first) => match parse_length(first) {
-            Some(length) if length > HTTP_BODY_BYTES => BodyFraming::Refused(&Failure::TOO_LARGE),
+            Some(length) if length > HTTP_BODY_BYTES => BodyFraming::Refused(&Reply::TOO_LARGE),
             Some(length) => BodyFraming::Length(length),
-            None => BodyFraming::Refused(&Failure::BROKEN_LENGTH),
+            None => BodyFraming::Refused(&Reply::BROKEN_LENGTH),
         },
-        (_, []) => BodyFraming::Refused(&Failure::BROKEN_LENGTH),
-        (_, _) => BodyFraming::Refused(&Failure::UNKNOWN_CODING),
+        (_, []) => BodyFraming::Refused(&Reply::BROKEN_LENGTH),
+        (_, _) => BodyFraming::Refused(&Reply::UNKNOWN_CODING),
     }
 }
 
@@ -290,31 +290,25 @@ mod tests {
             BodyFraming::Length(512 << 20)
         );
         let refusals = [
-            ("Content-Length: 536870913\r\n", &Failure::TOO_LARGE),
-            ("Content-Length: 9999999999999999999\r\n", &Failure::TOO_LARGE),
-            (
-                "Content-Length: 99999999999999999999\r\n",
-                &Failure::BROKEN_LENGTH,
-            ),
+            ("Content-Length: 536870913\r\n", &Reply::TOO_LARGE),
+            ("Content-Length: 9999999999999999999\r\n", &Reply::TOO_LARGE),
+            ("Content-Length: 99999999999999999999\r\n", &Reply::BROKEN_LENGTH),
             (
                 "Content-Length: 7\r\nContent-Length: 8\r\n",
-                &Failure::BROKEN_LENGTH,
+                &Reply::BROKEN_LENGTH,
             ),
-            ("Content-Length: +7\r\n", &Failure::BROKEN_LENGTH),
-            ("Content-Length: 7, 7\r\n", &Failure::BROKEN_LENGTH),
-            ("Content-Length: \r\n", &Failure::BROKEN_LENGTH),
-            ("Transfer-Encoding: gzip, chunked\r\n", &Failure::UNKNOWN_CODING),
+            ("Content-Length: +7\r\n", &Reply::BROKEN_LENGTH),
+            ("Content-Length: 7, 7\r\n", &Reply::BROKEN_LENGTH),
+            ("Content-Length: \r\n", &Reply::BROKEN_LENGTH),
+            ("Transfer-Encoding: gzip, chunked\r\n", &Reply::UNKNOWN_CODING),
             (
                 "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
-                &Failure::UNKNOWN_CODING,
+                &Reply::UNKNOWN_CODING,
             ),
-            (
-                "Content-Length: 7\r\nExpect: a miracle\r\n",
-                &Failure::EXPECTATION,
-            ),
+            ("Content-Length: 7\r\nExpect: a miracle\r\n", &Reply::EXPECTATION),
         ];
-        for (text, failure) in refusals {
-            assert_eq!(body(text), BodyFraming::Refused(failure), "{text}");
+        for (text, reply) in refusals {
+            assert_eq!(body(text), BodyFraming::Refused(reply), "{text}");
         }
         // Without a body nobody asks what is expected.
         assert_eq!(body("Expect: a miracle\r\n"), BodyFraming::None);

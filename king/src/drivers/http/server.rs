@@ -3,6 +3,7 @@
 use super::{
     connection,
     exchange::Exchanges,
+    own::Own,
     ports::{Choice, Kind, Setback},
     shapes::{self, Config},
     tls::Tls,
@@ -119,6 +120,8 @@ pub(crate) struct Shared {
     pub(crate) intake: Intake,
     /// The requests under way.
     pub(crate) exchanges: Arc<Exchanges>,
+    /// What is answered without the kernel.
+    pub(crate) own: Arc<Own>,
     /// The bytes that requests may hold.
     pub(crate) memory: Arc<Semaphore>,
     /// The connections that there may be.
@@ -126,11 +129,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(intake: Intake, bounds: Bounds) -> Shared {
+    fn new(context: &DriverContext, bounds: Bounds) -> Shared {
         Shared {
             bounds,
-            intake,
+            intake: context.intake.clone(),
             exchanges: Arc::default(),
+            own: Arc::new(Own::new(context.ship.who)),
             memory: Arc::new(Semaphore::new(bounds.requests_bytes)),
             places: Arc::new(Semaphore::new(bounds.connections)),
         }
@@ -174,7 +178,7 @@ impl Servers {
             secure: context.settings.https_port,
         };
         Servers {
-            shared: Shared::new(context.intake.clone(), bounds),
+            shared: Shared::new(context, bounds),
             instance,
             public: context.settings.http_ip,
             ports_file: context.pier.join(".http.ports"),
@@ -234,6 +238,7 @@ impl Servers {
         if std::mem::replace(&mut state.is_over, true) {
             return;
         }
+        self.shared.own.slogs.end();
         let listening = std::mem::take(&mut state.listening);
         for (server, accepting) in listening {
             server.close(Service::Over);

@@ -1,7 +1,7 @@
 //! The nouns of eyre's effects and events (`spec/drivers.md` section 6), as types.
 
 use bytes::Bytes;
-use serf_ipc::{AtPath, FromNoun, Noun, ShapeError, ToNoun, n, noun_struct, noun_union};
+use serf_ipc::{AtPath, FromNoun, Noun, ShapeError, ToNoun, n, noun_struct, noun_union, text::Path};
 use std::{
     borrow::Cow,
     collections::{HashSet, VecDeque},
@@ -24,8 +24,8 @@ pub(crate) enum Command {
     SetConfig(Config),
     /// The tokens of the sessions that are logged in.
     Sessions(HashSet<Vec<u8>>),
-    /// A path that may be answered from the ship's cache: not done yet, so the kernel answers it as any other.
-    Grow,
+    /// A page that may be answered without an event.
+    Grow(Grown),
     /// Part of a response.
     Response(Response),
 }
@@ -39,7 +39,7 @@ impl Command {
         match tag {
             "set-config" => Config::from_noun(data).at("set-config").map(Command::SetConfig),
             "sessions" => read_set(data).at("sessions").map(Command::Sessions),
-            "grow" => Ok(Command::Grow),
+            "grow" => Grown::from_noun(data).at("grow").map(Command::Grow),
             "response" => Response::from_noun(data).at("response").map(Command::Response),
             _ => Err(ShapeError::new(
                 "%set-config, %sessions, %grow or %response",
@@ -82,8 +82,44 @@ noun_union! {
     }
 }
 
-/// `[[status headers] data=(unit octs) complete=?]`.
+/// `/cache/<aeon>/<url>`: where a page is now. The aeon is another one whenever it changes.
 #[derive(Debug)]
+pub(crate) struct Grown {
+    /// The whole path.
+    pub(crate) path: Path,
+    /// The target that it answers, as a knot (`@t`).
+    pub(crate) url: String,
+}
+
+impl FromNoun for Grown {
+    fn from_noun(noun: &Noun) -> Result<Grown, ShapeError> {
+        let path = Path::from_noun(noun)?;
+        match path.0.get(2).cloned() {
+            Some(url) => Ok(Grown { path, url }),
+            None => Err(ShapeError::new("/cache/<aeon>/<url>", noun)),
+        }
+    }
+}
+
+/// A page of the ship's: `[auth=? %payload [status headers] data=(unit octs)]`.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Whether it is for those only who are logged in.
+    pub(crate) auth: bool,
+    /// The whole response.
+    pub(crate) start: Start,
+}
+
+impl FromNoun for Entry {
+    fn from_noun(noun: &Noun) -> Result<Entry, ShapeError> {
+        let (auth, _, head, data): (bool, Noun, Noun, Noun) = FromNoun::from_noun(noun)?;
+        let start = Start::from_noun(&n![head, data, true])?;
+        Ok(Entry { auth, start })
+    }
+}
+
+/// `[[status headers] data=(unit octs) complete=?]`.
+#[derive(Clone, Debug)]
 pub(crate) struct Start {
     /// The status, at most three digits.
     pub(crate) status: u16,
@@ -93,6 +129,18 @@ pub(crate) struct Start {
     pub(crate) data: Option<Body>,
     /// Whether this is the whole response.
     pub(crate) complete: bool,
+}
+
+impl Start {
+    /// A whole response that is a status and nothing else.
+    pub(crate) fn bare(status: u16) -> Start {
+        Start {
+            status,
+            headers: Vec::new(),
+            data: None,
+            complete: true,
+        }
+    }
 }
 
 impl ToNoun for Start {
@@ -139,6 +187,14 @@ pub(crate) struct Body {
 }
 
 impl Body {
+    /// These bytes.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Body {
+        Body {
+            len: bytes.len(),
+            atom: Noun::from_le_bytes(bytes),
+        }
+    }
+
     /// How many bytes it has.
     pub(crate) fn len(&self) -> usize {
         self.len

@@ -2,6 +2,7 @@
 
 mod endings;
 mod floods;
+mod own;
 mod recorded;
 mod requests;
 mod responses;

@@ -51,7 +51,7 @@ fn every_recorded_effect_is_read_and_written_back() {
                 assert_eq!(wire.len(), 4);
                 assert_eq!(response.to_noun(), data);
             }
-            shapes::Command::Grow => panic!("none was recorded"),
+            shapes::Command::Grow(_) => panic!("none was recorded"),
         }
     }
 }

@@ -6,8 +6,8 @@ use crate::limits::{HTTP_BODY_BYTES, HTTP_HEAD_BYTES};
 const BARE: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\
                     Content-Length: 11\r\n\r\nBad Request";
 
-/// A failure's response.
-fn failure(line: &str, connection: &str, body: &str) -> String {
+/// A reply's response.
+fn reply(line: &str, connection: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {line}\r\nDate: DATE\r\nConnection: {connection}\r\nContent-Length: {}\r\n\
          Server: urbit/vere-3.5\r\ncontent-type: text/plain; charset=utf-8\r\n\r\n{body}",
@@ -136,7 +136,7 @@ fn a_method_that_eyre_does_not_know_is_refused_and_has_no_number() {
     let mut ship = Ship::new();
     let mut client = ship.client();
     client.send("PATCH / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab");
-    let refused = failure("400 bad request", "keep-alive", "bad request");
+    let refused = reply("400 bad request", "keep-alive", "bad request");
     assert_eq!(client.head() + &client.read(11), refused);
     client.send(format!("PATCH / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", 1 << 20));
     client.send(vec![0; 1 << 20]);
@@ -179,7 +179,7 @@ fn what_is_not_http_gets_the_bare_answer() {
 #[test]
 fn bodies_that_are_not_taken_are_refused_with_a_reason() {
     let mut ship = Ship::new();
-    let too_large = failure(
+    let too_large = reply(
         "413 Request Entity Too Large",
         "close",
         "request entity is too large",
@@ -190,19 +190,19 @@ fn bodies_that_are_not_taken_are_refused_with_a_reason() {
         (length(HTTP_BODY_BYTES + 1), too_large),
         (
             "POST / HTTP/1.1\r\nContent-Length: 1\r\nExpect: wonders\r\n\r\n".to_owned(),
-            failure("417 Expectation Failed", "close", "unknown expectation"),
+            reply("417 Expectation Failed", "close", "unknown expectation"),
         ),
         (
             length(1).replace('1', "x").replace("HTTP/x.x", "HTTP/1.1"),
-            failure("400 Invalid Request", "close", "broken content-length header"),
+            reply("400 Invalid Request", "close", "broken content-length header"),
         ),
         (
             coded("gzip"),
-            failure("400 Invalid Request", "close", "unknown transfer-encoding"),
+            reply("400 Invalid Request", "close", "unknown transfer-encoding"),
         ),
         (
             coded("chunked") + "nonsense",
-            failure("400 Invalid Request", "close", "broken chunked-encoding"),
+            reply("400 Invalid Request", "close", "broken chunked-encoding"),
         ),
     ];
     for (text, refusal) in refusals {

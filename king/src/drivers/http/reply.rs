@@ -7,7 +7,7 @@ const RETRY_AFTER: &str = "1";
 
 /// An answer that does not come from the kernel.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct Reply {
     status: u16,
     reason: &'static str,
     body: &'static str,
@@ -17,36 +17,44 @@ pub(crate) struct Failure {
     retry: bool,
 }
 
-impl Failure {
+impl Reply {
     /// A method that eyre does not know.
-    pub(crate) const BAD_REQUEST: Failure = Failure::new(400, "bad request", "bad request");
+    pub(crate) const BAD_REQUEST: Reply = Reply::new(400, "bad request", "bad request");
     /// A `content-length` that is no number, or several that differ.
-    pub(crate) const BROKEN_LENGTH: Failure =
-        Failure::new(400, "Invalid Request", "broken content-length header").closing();
+    pub(crate) const BROKEN_LENGTH: Reply =
+        Reply::new(400, "Invalid Request", "broken content-length header").closing();
     /// A `transfer-encoding` other than `chunked`.
-    pub(crate) const UNKNOWN_CODING: Failure =
-        Failure::new(400, "Invalid Request", "unknown transfer-encoding").closing();
+    pub(crate) const UNKNOWN_CODING: Reply =
+        Reply::new(400, "Invalid Request", "unknown transfer-encoding").closing();
     /// A chunked body that is not one.
-    pub(crate) const BROKEN_CHUNKS: Failure =
-        Failure::new(400, "Invalid Request", "broken chunked-encoding").closing();
+    pub(crate) const BROKEN_CHUNKS: Reply =
+        Reply::new(400, "Invalid Request", "broken chunked-encoding").closing();
     /// A body that is larger than is taken.
-    pub(crate) const TOO_LARGE: Failure =
-        Failure::new(413, "Request Entity Too Large", "request entity is too large").closing();
+    pub(crate) const TOO_LARGE: Reply =
+        Reply::new(413, "Request Entity Too Large", "request entity is too large").closing();
     /// An `expect` other than `100-continue`.
-    pub(crate) const EXPECTATION: Failure =
-        Failure::new(417, "Expectation Failed", "unknown expectation").closing();
+    pub(crate) const EXPECTATION: Reply =
+        Reply::new(417, "Expectation Failed", "unknown expectation").closing();
+    /// A page for those who are logged in.
+    pub(crate) const UNAUTHORIZED: Reply = Reply::new(403, "Unauthorized", "unauthorized");
+    /// A read that the kernel has no answer to, or none that is a page.
+    pub(crate) const SCRY_FAILED: Reply = Reply::new(500, "Internal Server Error", "scry failed");
+    /// The serf computes nothing just now.
+    pub(crate) const IDLE: Reply = Reply::new(204, "no content", "");
+    /// It does.
+    pub(crate) const BUSY: Reply = Reply::new(429, "busy", "");
     /// The kernel cancelled the request, or crashed on it.
-    pub(crate) const HOSED: Failure = Failure::new(500, "hosed", "hosed");
+    pub(crate) const HOSED: Reply = Reply::new(500, "hosed", "hosed");
     /// The kernel did not begin its answer in time.
-    pub(crate) const TIMEOUT: Failure = Failure::new(504, "gateway timeout", "gateway timeout");
+    pub(crate) const TIMEOUT: Reply = Reply::new(504, "gateway timeout", "gateway timeout");
     /// This member cannot answer for the ship (any more), or has no memory for the request.
-    pub(crate) const UNAVAILABLE: Failure = Failure {
+    pub(crate) const UNAVAILABLE: Reply = Reply {
         retry: true,
-        ..Failure::new(503, "service unavailable", "service unavailable").closing()
+        ..Reply::new(503, "service unavailable", "service unavailable").closing()
     };
 
-    const fn new(status: u16, reason: &'static str, body: &'static str) -> Failure {
-        Failure {
+    const fn new(status: u16, reason: &'static str, body: &'static str) -> Reply {
+        Reply {
             status,
             reason,
             body,
@@ -55,8 +63,8 @@ impl Failure {
         }
     }
 
-    const fn closing(self) -> Failure {
-        Failure { closes: true, ..self }
+    const fn closing(self) -> Reply {
+        Reply { closes: true, ..self }
     }
 
     /// Whether the connection stays open after it, if it would otherwise.
@@ -64,12 +72,16 @@ impl Failure {
         if self.closes { Connection::Close } else { wanted }
     }
 
+    /// Its headers, but for those that every answer has.
+    fn headers(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let kind = ("content-type", "text/plain; charset=utf-8");
+        let kind = (!self.body.is_empty()).then_some(kind);
+        let retry = self.retry.then_some(("retry-after", RETRY_AFTER));
+        kind.into_iter().chain(retry)
+    }
+
     /// The whole response. The body is left out for HEAD.
     pub(crate) fn bytes(&self, date: &str, wanted: Connection, to_head: bool) -> Vec<u8> {
-        let mut headers = vec![("content-type", "text/plain; charset=utf-8")];
-        if self.retry {
-            headers.push(("retry-after", RETRY_AFTER));
-        }
         let mut bytes = head::Lines {
             status: self.status,
             reason: self.reason,
@@ -78,8 +90,7 @@ impl Failure {
             content_length: Some(self.body.len()),
         }
         .bytes(
-            headers
-                .into_iter()
+            self.headers()
                 .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
         );
         if !to_head {
@@ -103,25 +114,25 @@ mod tests {
 
     const DATE: &str = "Mon, 23 Nov 2026 02:07:01 GMT";
 
-    fn text(failure: &Failure, connection: Connection, to_head: bool) -> String {
-        String::from_utf8(failure.bytes(DATE, connection, to_head)).unwrap()
+    fn text(reply: &Reply, connection: Connection, to_head: bool) -> String {
+        String::from_utf8(reply.bytes(DATE, connection, to_head)).unwrap()
     }
 
     #[test]
     fn a_failure_is_these_bytes() {
         assert_eq!(
-            text(&Failure::TIMEOUT, Connection::KeepAlive, false),
+            text(&Reply::TIMEOUT, Connection::KeepAlive, false),
             "HTTP/1.1 504 gateway timeout\r\nDate: Mon, 23 Nov 2026 02:07:01 GMT\r\nConnection: keep-alive\r\n\
              Content-Length: 15\r\nServer: urbit/vere-3.5\r\ncontent-type: text/plain; charset=utf-8\r\n\r\ngateway timeout"
         );
         assert_eq!(
-            text(&Failure::TOO_LARGE, Connection::KeepAlive, false),
+            text(&Reply::TOO_LARGE, Connection::KeepAlive, false),
             "HTTP/1.1 413 Request Entity Too Large\r\nDate: Mon, 23 Nov 2026 02:07:01 GMT\r\nConnection: close\r\n\
              Content-Length: 27\r\nServer: urbit/vere-3.5\r\ncontent-type: text/plain; charset=utf-8\r\n\r\n\
              request entity is too large"
         );
         assert_eq!(
-            text(&Failure::UNAVAILABLE, Connection::KeepAlive, false),
+            text(&Reply::UNAVAILABLE, Connection::KeepAlive, false),
             "HTTP/1.1 503 service unavailable\r\nDate: Mon, 23 Nov 2026 02:07:01 GMT\r\nConnection: close\r\n\
              Content-Length: 19\r\nServer: urbit/vere-3.5\r\ncontent-type: text/plain; charset=utf-8\r\n\
              retry-after: 1\r\n\r\nservice unavailable"
@@ -130,9 +141,18 @@ mod tests {
 
     #[test]
     fn head_gets_the_length_but_not_the_body() {
-        let head = text(&Failure::HOSED, Connection::Close, true);
+        let head = text(&Reply::HOSED, Connection::Close, true);
         assert!(head.contains("HTTP/1.1 500 hosed\r\n") && head.contains("Content-Length: 5\r\n"));
         assert!(head.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn without_a_body_there_is_no_kind_of_it() {
+        assert_eq!(
+            text(&Reply::IDLE, Connection::KeepAlive, false),
+            "HTTP/1.1 204 no content\r\nDate: Mon, 23 Nov 2026 02:07:01 GMT\r\nConnection: keep-alive\r\n\
+             Content-Length: 0\r\nServer: urbit/vere-3.5\r\n\r\n"
+        );
     }
 
     #[test]
