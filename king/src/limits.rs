@@ -117,6 +117,16 @@ pub const HTTP_PART_COST: usize = 128;
 pub const HTTP_LINGER: Duration = Duration::from_secs(1);
 /// HTTP: bytes read and dropped meanwhile.
 pub const HTTP_LINGER_BYTES: usize = 1 << 20;
+/// HTTP/2: requests of one connection at once (the library of vere).
+pub const HTTP2_STREAMS: u32 = 100;
+/// HTTP/2: bytes of one request's headers, as HPACK counts them; they are in memory before anybody asks for it.
+pub const HTTP2_HEAD_BYTES: u32 = 64 << 10;
+/// HTTP/2: bytes of bodies that a client may send on one connection before they are taken, and of one request: what a line
+/// of 10 MB/s and a tenth of a second holds.
+pub const HTTP2_WINDOW: u32 = 1 << 20;
+/// HTTP/2: bytes of one response that the library holds while they are sent.
+pub const HTTP2_SEND_BYTES: usize = 256 << 10;
+
 /// HTTP: answers to reads that are kept (vere).
 pub const HTTP_CACHE_ANSWERS: usize = 512;
 /// HTTP: bytes of all of them; vere has no such bound, and each may have megabytes.

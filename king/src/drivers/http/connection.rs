@@ -2,6 +2,7 @@
 
 use super::{
     http1::Http1,
+    http2,
     server::{Server, Service, Shared, until},
     socket::Socket,
     wire::RequestId,
@@ -42,13 +43,16 @@ pub(crate) async fn serve(
     let Some(socket) = shake_hands(stream, &client).await else {
         return;
     };
+    if socket.speaks_http2() {
+        return http2::serve(socket, client).await;
+    }
     Http1::new(socket, client).run().await;
 }
 
 /// Begins TLS where the server has it. None if the client does not come so far, or nobody waits for it any more.
 async fn shake_hands(stream: TcpStream, client: &Client) -> Option<Socket> {
     let Some(tls) = &client.server.tls else {
-        return Some(Socket::Plain(stream));
+        return Some(Socket::plain(stream));
     };
     let mut service = client.service();
     let accepted = tokio::select! {
@@ -57,7 +61,7 @@ async fn shake_hands(stream: TcpStream, client: &Client) -> Option<Socket> {
         accepted = timeout(client.shared.bounds.read_patience, tls.accept(stream)) => accepted,
     };
     match accepted {
-        Ok(Ok(stream)) => Some(Socket::Secure(Box::new(stream))),
+        Ok(Ok(stream)) => Some(Socket::secure(stream)),
         Ok(Err(error)) => {
             tracing::debug!("http: TLS on port {}: {error}", client.server.port);
             None

@@ -3,10 +3,10 @@
 use super::shapes::Header;
 
 /// What the server calls itself.
-const SERVER: &str = "urbit/vere-3.5";
+pub(crate) const SERVER: &str = "urbit/vere-3.5";
 
 /// A kernel's header that begins so says only that the body's length is to be known; its value is not used.
-const LENGTH_NAME: &[u8] = b"content-length";
+pub(crate) const LENGTH_NAME: &[u8] = b"content-length";
 
 /// Whether a connection serves another request after this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl ResponseHead {
 
 /// Whether a kernel's header goes out as it is. One that would end its line, and so could pass for other headers or
 /// for the body, does not; the C lets it through.
-fn is_copied((name, value): &Header) -> bool {
+pub(crate) fn is_copied((name, value): &Header) -> bool {
     let is_whole = |bytes: &[u8]| !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
     let whole = is_whole(name) && is_whole(value);
     if !whole {

@@ -4,6 +4,7 @@ use super::{
     chunked::{Broken, Decoded, Decoder},
     connection::Client,
     head::{self, Asked, Connection as Keeping},
+    http2,
     inquiry::{self, Inquiry},
     memory::Memory,
     peer::{Ending, Peer, Responding},
@@ -13,9 +14,9 @@ use super::{
     socket::Socket,
     wire::RequestId,
 };
-use crate::limits::{HTTP_BODY_BYTES, HTTP_BODY_RATE, HTTP_HEAD_BYTES, HTTP_READ_BYTES};
+use crate::limits::{HTTP_BODY_BYTES, HTTP_HEAD_BYTES, HTTP_READ_BYTES};
 use bytes::{Buf, BytesMut};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::{
     io::AsyncReadExt,
     time::{Instant, sleep_until},
@@ -30,12 +31,16 @@ pub(crate) struct Http1 {
     /// Read, and not yet used.
     input: BytesMut,
     memory: Memory,
+    /// Whether it has had a request.
+    is_used: bool,
 }
 
 /// Why there is no request.
 enum Unread {
     /// The client is gone, or too slow, or not awaited any more.
     Gone,
+    /// What came is HTTP/2, by a client that knew beforehand that it is spoken here.
+    Preface,
     /// What came is not HTTP.
     Bare,
     /// What came is not taken.
@@ -53,6 +58,7 @@ impl Http1 {
             },
             input: BytesMut::new(),
             memory: Memory::new(Arc::clone(&client.shared.memory)),
+            is_used: false,
             client,
         }
     }
@@ -62,6 +68,10 @@ impl Http1 {
         let ending = loop {
             let head = match self.read_head().await {
                 Ok(head) => head,
+                Err(Unread::Preface) => {
+                    self.peer.socket.unread(self.input.freeze());
+                    return http2::serve(self.peer.socket, self.client).await;
+                }
                 Err(unread) => break self.refuse(unread, false).await,
             };
             let body = match self.read_body(&head).await {
@@ -72,6 +82,7 @@ impl Http1 {
                 // An event stream may last for days.
                 self.input = BytesMut::new();
             }
+            self.is_used = true;
             let asked = self.asked(&head);
             let inquiry = Inquiry {
                 head,
@@ -108,6 +119,9 @@ impl Http1 {
                     Parsed::Head(head, len) => {
                         self.input.advance(len);
                         return Ok(head);
+                    }
+                    Parsed::Bad if self.input.starts_with(http2::PREFACE) && !self.is_used => {
+                        return Err(Unread::Preface);
                     }
                     Parsed::Bad => return Err(Unread::Bare),
                 }
@@ -161,8 +175,7 @@ impl Http1 {
             if is_whole {
                 return Ok(body);
             }
-            let earned = Duration::from_secs(body.len() as u64 / HTTP_BODY_RATE);
-            let deadline = (begun + earned).min(Instant::now()) + self.peer.bounds.read_patience;
+            let deadline = self.peer.bounds.body_deadline(begun, body.len());
             self.read(BODY_READ_BYTES, deadline, false).await?;
         }
     }
@@ -188,7 +201,7 @@ impl Http1 {
     /// Answers what is no request, or none that is taken; the connection ends.
     async fn refuse(&mut self, unread: Unread, is_head: bool) -> Ending {
         let bytes = match unread {
-            Unread::Gone => return Ending::Clean,
+            Unread::Gone | Unread::Preface => return Ending::Clean,
             Unread::Bare => BARE_BAD_REQUEST.to_vec(),
             Unread::Refused(reply) => reply.bytes(&head::date(), Keeping::Close, is_head),
         };

@@ -10,7 +10,7 @@
 //! the bytes of vere's server library: `Date` first and the kernel's headers last, reversed, in the kernel's own
 //! case, duplicates apart, a `Content-Length` beside chunks where the kernel says so, bodies that end with their
 //! connection, a broken chunk for an abort. `hyper` orders, folds, checks and completes heads, and offers no way
-//! around it.
+//! around it. HTTP/2 has heads that leave nothing to be kept as it was, and is left to `h2`.
 //!
 //! A connection is a task, not a thread, and an event stream that says nothing costs a few kilobytes. Everything that
 //! a client can make grow has a bound in [`crate::limits`]. A client that is slow to read is not waited for by anybody:
@@ -21,6 +21,7 @@
 //! | `server.rs`, `ports.rs` | listening, starting anew, ending |
 //! | `connection.rs`, `socket.rs`, `tls.rs` | one connection, plain or not |
 //! | `http1.rs`, `request.rs`, `chunked.rs` | requests from bytes |
+//! | `http2.rs`, `frames.rs` | requests and responses of HTTP/2 |
 //! | `inquiry.rs`, `own.rs` | a whole request, and who answers it |
 //! | `beam.rs`, `cache.rs`, `sessions.rs`, `slogs.rs` | what is answered without an event |
 //! | `exchange.rs` | a request between who answers it and its connection |
@@ -34,9 +35,11 @@ mod cache;
 mod chunked;
 mod connection;
 mod exchange;
+mod frames;
 pub(crate) mod fuzz;
 mod head;
 mod http1;
+mod http2;
 mod inquiry;
 mod memory;
 mod outgoing;

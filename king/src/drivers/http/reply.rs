@@ -72,8 +72,18 @@ impl Reply {
         if self.closes { Connection::Close } else { wanted }
     }
 
+    /// Its status.
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Its body.
+    pub(crate) fn body(&self) -> &'static str {
+        self.body
+    }
+
     /// Its headers, but for those that every answer has.
-    fn headers(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let kind = ("content-type", "text/plain; charset=utf-8");
         let kind = (!self.body.is_empty()).then_some(kind);
         let retry = self.retry.then_some(("retry-after", RETRY_AFTER));

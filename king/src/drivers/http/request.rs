@@ -72,6 +72,27 @@ impl Head {
             .find(|name| name.as_bytes().starts_with(&self.method))
     }
 
+    /// A head that came in frames, whose body they end. `headers` are the client's, names in lower case; `authority` is what
+    /// it says of its host apart from them.
+    pub(crate) fn framed(method: &str, target: &str, authority: Option<&str>, headers: Vec<Header>) -> Head {
+        let is_host = |(name, _): &&Header| name == b"host";
+        let named = headers.iter().find(is_host).map(|(_, value)| value.clone());
+        let host = authority.map(|host| host.as_bytes().to_vec()).or(named);
+        let host = host.unwrap_or_else(|| DEFAULT_HOST.to_vec());
+        let others = headers
+            .into_iter()
+            .filter(|(name, _)| !matches!(name.as_slice(), b"host" | b"content-length"));
+        Head {
+            method: method.as_bytes().to_vec(),
+            target: target.as_bytes().to_vec(),
+            is_1_1: true,
+            headers: std::iter::once((b"host".to_vec(), host)).chain(others).collect(),
+            keep_alive: true,
+            body: BodyFraming::None,
+            expects_continue: false,
+        }
+    }
+
     /// Whether the method is HEAD, and no prefix of it.
     pub(crate) fn is_head(&self) -> bool {
         self.method == b"HEAD"

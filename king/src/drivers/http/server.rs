@@ -29,6 +29,7 @@ use tokio::{
     net::{TcpListener, TcpSocket},
     sync::{Semaphore, watch},
     task::JoinHandle,
+    time::Instant,
 };
 
 /// How far a server's service goes.
@@ -108,6 +109,14 @@ impl Default for Bounds {
             requests_bytes: limits::HTTP_REQUESTS_BYTES,
             connections: limits::HTTP_CONNECTIONS,
         }
+    }
+}
+
+impl Bounds {
+    /// Until when more of a body must come, that began then and has so many bytes already.
+    pub(crate) fn body_deadline(&self, begun: Instant, len: usize) -> Instant {
+        let earned = Duration::from_secs(len as u64 / limits::HTTP_BODY_RATE);
+        (begun + earned).min(Instant::now()) + self.read_patience
     }
 }
 

@@ -1,5 +1,7 @@
 //! A client's connection as bytes: plain, or through TLS.
 
+use super::tls::HTTP2;
+use bytes::Bytes;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -13,7 +15,14 @@ use tokio_rustls::server::TlsStream;
 
 /// The bytes' way.
 #[derive(Debug)]
-pub(crate) enum Socket {
+pub(crate) struct Socket {
+    way: Way,
+    /// Read already, and to be read again.
+    ahead: Bytes,
+}
+
+#[derive(Debug)]
+enum Way {
     /// As they are.
     Plain(TcpStream),
     /// Encrypted.
@@ -21,19 +30,48 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// One without TLS.
+    pub(crate) fn plain(tcp: TcpStream) -> Socket {
+        Socket {
+            way: Way::Plain(tcp),
+            ahead: Bytes::new(),
+        }
+    }
+
+    /// One through TLS.
+    pub(crate) fn secure(tls: TlsStream<TcpStream>) -> Socket {
+        Socket {
+            way: Way::Secure(Box::new(tls)),
+            ahead: Bytes::new(),
+        }
+    }
+
+    /// Whether HTTP/2 was agreed on.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        match &self.way {
+            Way::Plain(_) => false,
+            Way::Secure(tls) => tls.get_ref().1.alpn_protocol() == Some(HTTP2),
+        }
+    }
+
+    /// Gives back what was read: it comes first again.
+    pub(crate) fn unread(&mut self, bytes: Bytes) {
+        self.ahead = bytes;
+    }
+
     /// What lies below.
     pub(crate) fn tcp(&self) -> &TcpStream {
-        match self {
-            Socket::Plain(tcp) => tcp,
-            Socket::Secure(tls) => tls.get_ref().0,
+        match &self.way {
+            Way::Plain(tcp) => tcp,
+            Way::Secure(tls) => tls.get_ref().0,
         }
     }
 
     /// The same, to be read past TLS: only what is dropped anyway.
     pub(crate) fn tcp_mut(&mut self) -> &mut TcpStream {
-        match self {
-            Socket::Plain(tcp) => tcp,
-            Socket::Secure(tls) => tls.get_mut().0,
+        match &mut self.way {
+            Way::Plain(tcp) => tcp,
+            Way::Secure(tls) => tls.get_mut().0,
         }
     }
 
@@ -45,9 +83,9 @@ impl Socket {
     }
 
     fn pinned(self: Pin<&mut Self>) -> Pin<&mut dyn Stream> {
-        match self.get_mut() {
-            Socket::Plain(tcp) => Pin::new(tcp),
-            Socket::Secure(tls) => Pin::new(tls.as_mut()),
+        match &mut self.get_mut().way {
+            Way::Plain(tcp) => Pin::new(tcp),
+            Way::Secure(tls) => Pin::new(tls.as_mut()),
         }
     }
 }
@@ -58,7 +96,16 @@ trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
 impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let len = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead.split_to(len));
+            return Poll::Ready(Ok(()));
+        }
         self.pinned().poll_read(cx, buf)
     }
 }

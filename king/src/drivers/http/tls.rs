@@ -15,6 +15,11 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
+/// HTTP/2, as ALPN calls it (RFC 7301).
+pub(crate) const HTTP2: &[u8] = b"h2";
+/// HTTP/1.1.
+const HTTP1: &[u8] = b"http/1.1";
+
 /// Why the ship's key and certificates do not serve: one cause of the C king's two lines, and the reason.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unusable {
@@ -77,7 +82,7 @@ impl Tls {
             .map_err(|error| Unusable::Key(error.into()))?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
         Ok(Tls {
             config: Arc::new(config),
             turn: Mutex::new(()),

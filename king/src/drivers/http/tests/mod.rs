@@ -2,6 +2,7 @@
 
 mod endings;
 mod floods;
+mod http2;
 mod own;
 mod recorded;
 mod requests;

@@ -27,7 +27,7 @@ fn config_with(key: &str) -> Noun {
 }
 
 /// A ship that serves HTTPS.
-fn ship(bounds: Bounds) -> Ship {
+pub(super) fn ship(bounds: Bounds) -> Ship {
     let mut ship = Ship::asleep(bounds);
     ship.configure(&config_with(KEY));
     ship.settle();
@@ -35,8 +35,8 @@ fn ship(bounds: Bounds) -> Ship {
     ship
 }
 
-/// A client that trusts the certificate's issuer only.
-fn client(ship: &Ship) -> Client<Secure> {
+/// A client's part of TLS that trusts the certificate's issuer only, and speaks this.
+pub(super) fn trusting(protocol: &[u8]) -> Arc<ClientConfig> {
     let issuer = CertificateDer::pem_slice_iter(CERTIFICATES.as_bytes())
         .nth(1)
         .unwrap()
@@ -48,9 +48,14 @@ fn client(ship: &Ship) -> Client<Secure> {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let session =
-        ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Arc::new(config)
+}
+
+/// A client that speaks HTTP/1.1.
+fn client(ship: &Ship) -> Client<Secure> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let session = ClientConnection::new(trusting(b"http/1.1"), name).unwrap();
     Client(StreamOwned::new(session, connect(ship.secure.unwrap())))
 }
 
