@@ -2,7 +2,7 @@
 
 use crate::{
     control_socket,
-    drivers::{ames, conn, fore, http, lick, mesa, unix},
+    drivers::{ames, conn, fore, http, lick, mesa, term, unix},
 };
 use serf_ipc::Noun;
 
@@ -55,6 +55,14 @@ pub fn fuzz_noun(jam: &[u8], noun: &Noun) {
     unix::fuzz(noun);
     ames::fuzz::kernel(noun);
     mesa::fuzz::kernel(noun);
+}
+
+/// Reads bytes as what is typed, cut into reads of `size` bytes, for a fuzzer.
+///
+/// # Panics
+/// When a cut makes a difference, or text is not what was typed.
+pub fn fuzz_keys(size: usize, bytes: &[u8]) {
+    term::fuzz_input(size, bytes);
 }
 
 /// Reads bytes as lines of the operator's socket, for a fuzzer.

@@ -150,6 +150,28 @@ pub const BEHN_BACKSTOP: Duration = Duration::from_secs(600);
 pub const BEHN_LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// term: files that the ship saved and that wait for the disk; beyond it the pier waits.
 pub const TERM_SAVES: usize = 64;
+/// term: blits, and characters in them, that one effect may show: some hundred screens. A few cells can stand for more than that.
+pub const TERM_BLIT_ROOM: usize = 1 << 20;
+/// term: characters that are remembered of the last row, to be shown again: more than any terminal has columns.
+pub const TERM_ROW: usize = 4096;
+/// term: bytes that wait for a terminal which takes none (Ctrl-S); what comes beyond them is lost, and the screen shown anew.
+pub const TERM_WAITING_BYTES: usize = 1 << 20;
+/// term: bytes read at once from the keyboard, so that a paste makes few events. vere has 123.
+pub const TERM_READ_BYTES: usize = 1024;
+/// term: such reads that wait for the ship; beyond it the keyboard waits.
+pub const TERM_READS: usize = 16;
+/// term: how long a king that leaves waits for its last lines to be shown.
+pub const TERM_LAST_WORDS: Duration = Duration::from_secs(1);
+/// term: until the spinner is seen, when Return was typed (vere, as all of these).
+pub const TERM_SPIN_AWAITED: Duration = Duration::from_millis(100);
+/// term: the same for anything else.
+pub const TERM_SPIN_COOL: Duration = Duration::from_millis(500);
+/// term: the same right after one that was seen.
+pub const TERM_SPIN_WARM: Duration = Duration::from_millis(50);
+/// term: how long that is. (vere means milliseconds and counts microseconds.)
+pub const TERM_SPIN_STAYS_WARM: Duration = Duration::from_micros(500);
+/// term: from one of the spinner's frames to the next.
+pub const TERM_SPIN_FRAME: Duration = Duration::from_millis(250);
 
 /// unix: effects that wait for the disk. Beyond it they are not kept: the mounts are read anew from the ship instead.
 pub const UNIX_EFFECTS: usize = 1024;

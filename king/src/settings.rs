@@ -13,8 +13,8 @@ use std::{
 pub struct DriverSettings {
     /// `-v`: verbose (the `%verb` event says so).
     pub verbose: bool,
-    /// `-t`: no terminal; the only form for now.
-    pub no_tty: bool,
+    /// The terminal that the king was started on, unless `-t` or `-d` forbids it.
+    pub terminal: Option<crate::drivers::term::Terminal>,
     /// `-b`: where the public HTTP servers bind.
     pub http_ip: Ipv4Addr,
     /// `--http-port`: a fixed port for public HTTP; None lets the ship's configuration choose.
@@ -47,7 +47,7 @@ impl Default for DriverSettings {
     fn default() -> DriverSettings {
         DriverSettings {
             verbose: false,
-            no_tty: true,
+            terminal: None,
             http_ip: Ipv4Addr::UNSPECIFIED,
             http_port: None,
             https_port: None,

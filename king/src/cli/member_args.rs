@@ -131,7 +131,7 @@ pub struct MemberArgs {
         default_value = "jam"
     )]
     pub scry_format: String,
-    /// No terminal: the only form for now, so accepted and without effect.
+    /// No terminal: text is printed line by line, and nothing is read. So it is too where stdin and stdout are none, and with `-d`.
     #[arg(short = 't', long)]
     pub no_tty: bool,
     /// Verbose.

@@ -4,7 +4,10 @@ use super::{BootArgs, MemberArgs, RunArgs, daemon, machines, serf_binary};
 use crate::{
     boot::{self, BootInput, BootSequence},
     clock, console, control_socket,
-    drivers::scry::Scry,
+    drivers::{
+        scry::Scry,
+        term::{Ending, Terminal},
+    },
     images, limits,
     pier::{Leave, Pier, PierHandle},
     pipeline::{BatchLimits, RunAhead},
@@ -194,7 +197,15 @@ fn member(
     let pier = pier
         .canonicalize()
         .with_context(|| format!("the pier {}", pier.display()))?;
-    let (log, settings) = configure(args, &pier, serf, machines, own, start)?;
+    let (log, mut settings) = configure(args, &pier, serf, machines, own, start)?;
+    // Dropped last, behind the runtime: whatever is said until then is shown on it.
+    let on_terminal = if args.no_tty || args.daemon {
+        None
+    } else {
+        let taken = console::take_terminal(settings.machines > 1);
+        taken.context("the terminal cannot be used: -t does without")?
+    };
+    settings.drivers.terminal = on_terminal.as_ref().map(|taken| taken.0.clone());
     tracing::info!(target: console::TARGET, "~");
     tracing::info!(target: console::TARGET, "seguro {}", env!("CARGO_PKG_VERSION"));
     tracing::info!(target: console::TARGET, "boot: home is {}", pier.display());
@@ -211,6 +222,7 @@ fn member(
         .context("the runtime cannot start")?;
     let leave = runtime.block_on(live(log, settings, sequence))?;
     runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(on_terminal);
     match leave.error {
         None => Ok(leave.code),
         Some(error) => {
@@ -260,7 +272,6 @@ fn configure(
         pier: pier.to_owned(),
         drivers: DriverSettings {
             verbose: args.verbose,
-            no_tty: true,
             http_ip: args.http_ip,
             http_port: (args.http_port != 0).then_some(args.http_port),
             https_port: (args.https_port != 0).then_some(args.https_port),
@@ -330,11 +341,16 @@ async fn live(
 ) -> anyhow::Result<Leave> {
     let log = Replog::open(config).await?;
     let pier_dir = settings.pier.clone();
+    let terminal = settings.drivers.terminal.clone();
     let (pier, handle) = Pier::new(settings, log, sequence);
     let control = control_socket::serve(&pier_dir, handle.clone())?;
-    let signals = tokio::spawn(pass_signals(handle));
+    let signals = tokio::spawn(pass_signals(handle.clone()));
+    let operator = terminal.map(|terminal| tokio::spawn(attend(terminal, handle)));
     let leave = tokio::spawn(pier.run()).await;
     signals.abort();
+    if let Some(operator) = operator {
+        operator.abort();
+    }
     control.end();
     leave.context("the pier's task ended by a broken invariant; nothing committed is lost, start again")
 }
@@ -359,6 +375,25 @@ async fn pass_signals(handle: PierHandle) -> anyhow::Result<()> {
                     super::status::report(&status);
                 }
             }
+        }
+    }
+}
+
+/// What concerns the terminal: its size, and its end. One that hangs up ends the king as in vere, but in order.
+async fn attend(terminal: Terminal, handle: PierHandle) -> anyhow::Result<()> {
+    let mut resized = signal(SignalKind::window_change())?;
+    let mut hung_up = signal(SignalKind::hangup())?;
+    let mut continued = signal(SignalKind::from_raw(nix::sys::signal::Signal::SIGCONT as i32))?;
+    terminal.leaves_by_itself();
+    loop {
+        tokio::select! {
+            _ = resized.recv() => terminal.resized(),
+            _ = continued.recv() => terminal.continued(),
+            _ = hung_up.recv() => handle.exit(limits::EXIT_FAILURE).await,
+            ending = terminal.ending() => handle.exit(match ending {
+                Ending::HungUp => limits::EXIT_FAILURE,
+                Ending::Asked => 0,
+            }).await,
         }
     }
 }

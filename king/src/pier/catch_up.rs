@@ -27,6 +27,13 @@ struct Progress {
     said: Instant,
 }
 
+impl CatchUp {
+    /// Whether the log is being played, and that takes long.
+    pub(super) fn is_long(&self) -> bool {
+        self.progress.is_some()
+    }
+}
+
 impl Pier {
     /// Where the log ends for the serf: for a leader what it knows to be committed, for others what the log says.
     fn log_end(&self) -> EventNumber {

@@ -80,6 +80,8 @@ impl Pier {
         match control {
             Control::Exit(code) => self.leave(code, now),
             Control::Interrupt => {
+                // Behind an empty line, as vere.
+                tracing::info!(target: crate::console::TARGET, "");
                 tracing::info!(target: crate::console::TARGET, "interrupt");
                 self.serf.interrupt();
                 if let Some(office) = &mut self.office {

@@ -7,6 +7,7 @@ mod catch_up;
 mod control;
 mod leaving;
 mod office;
+mod operator;
 mod patience;
 mod saving;
 mod serf;
@@ -73,6 +74,7 @@ pub struct Pier {
     started: Instant,
     offices: u64,
     ready_said: bool,
+    told: operator::Told,
 }
 
 impl Pier {
@@ -101,6 +103,7 @@ impl Pier {
             started: now,
             offices: 0,
             ready_said: false,
+            told: operator::Told::default(),
             settings,
             log,
         };

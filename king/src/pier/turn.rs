@@ -39,6 +39,7 @@ impl Pier {
         self.hold_back_if_far();
         self.offer_office_if_far();
         self.say_ready();
+        self.tell_operator();
         self.advance_leaving(now)
     }
 

@@ -58,6 +58,8 @@ pub struct Pipeline<T, P> {
     released: EventNumber,
     in_serf: VecDeque<Fed<T>>,
     in_serf_bytes: usize,
+    /// How many events the serf has answered.
+    answered: u64,
     /// Computed and not known to be committed; those after `proposed` are not proposed either.
     uncommitted: VecDeque<Event>,
     uncommitted_bytes: usize,
@@ -80,6 +82,7 @@ impl<T, P> Pipeline<T, P> {
             released: barrier,
             in_serf: VecDeque::new(),
             in_serf_bytes: 0,
+            answered: 0,
             uncommitted: VecDeque::new(),
             uncommitted_bytes: 0,
             unproposed_bytes: 0,
@@ -158,7 +161,14 @@ impl<T, P> Pipeline<T, P> {
             unreachable_answer()
         };
         self.in_serf_bytes -= fed.jam.len();
+        self.answered += 1;
         fed
+    }
+
+    /// How many events the serf has answered: another number, another event that it is at.
+    #[must_use]
+    pub fn answered_so_far(&self) -> u64 {
+        self.answered
     }
 
     /// Takes out the oldest event in the serf, which ended it too often: it will not be computed.
