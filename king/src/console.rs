@@ -42,6 +42,12 @@ impl Drop for OnTerminal {
     }
 }
 
+/// Whether this process was started on a terminal, in and out.
+#[must_use]
+pub fn has_terminal() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
 /// Has the king use the terminal that it was started on; None when there is none. `followers` may never lead: see [`Terminal::open`].
 ///
 /// # Errors
@@ -64,12 +70,23 @@ pub enum LogFormat {
     Json,
 }
 
-/// Begins logging: `SEGURO_LOG` filters (as `RUST_LOG` does elsewhere), by default `info`, with `verbose` `debug`.
-pub fn init(format: LogFormat, verbose: bool) {
-    let default = if verbose {
-        "debug,openraft=info"
-    } else {
-        "info,openraft=off"
+/// How much of the structured logs is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// What needs an operator: beside a ship's prompt.
+    Quiet,
+    /// What happens.
+    Usual,
+    /// What helps to find defects.
+    Verbose,
+}
+
+/// Begins logging: `SEGURO_LOG` filters (as `RUST_LOG` does elsewhere), else `verbosity`.
+pub fn init(format: LogFormat, verbosity: Verbosity) {
+    let default = match verbosity {
+        Verbosity::Quiet => "warn,openraft=off",
+        Verbosity::Usual => "info,openraft=off",
+        Verbosity::Verbose => "debug,openraft=info",
     };
     let filter = EnvFilter::try_from_env("SEGURO_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let structured = tracing_subscriber::fmt::layer()
@@ -169,9 +186,13 @@ pub fn flog(text: &Noun) {
     }
 }
 
-/// A line of the serf's stderr.
+/// A line of the serf's stderr: on a terminal as it is, as vere's serf writes it there itself.
 pub fn serf_line(line: &str) {
-    tracing::info!(target: "serf", "{line}");
+    if terminal().is_some() {
+        tracing::info!(target: TARGET, "{line}");
+    } else {
+        tracing::info!(target: "serf", "{line}");
+    }
 }
 
 /// Why the kernel refused something: newest first, its trace above its mote, as vere prints it.

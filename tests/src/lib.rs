@@ -13,6 +13,7 @@ pub mod nemesis;
 mod network;
 mod oracle;
 mod process;
+mod pty;
 pub mod soak;
 
 pub use build::king;
@@ -22,6 +23,7 @@ pub use load::{Fate, Load, Outcomes, Pace};
 pub use network::{Link, Network, missing, needs_network};
 pub use oracle::{Logs, acknowledged_are_there_once, logs};
 pub use process::{Process, Stopped, processes_of};
+pub use pty::InTerminal;
 
 use anyhow::Context;
 use nix::{sys::signal::Signal, unistd::Pid};

@@ -3,7 +3,9 @@
 use super::{BootArgs, MemberArgs, RunArgs, daemon, machines, serf_binary};
 use crate::{
     boot::{self, BootInput, BootSequence},
-    clock, console, control_socket,
+    clock,
+    console::{self, Verbosity},
+    control_socket,
     drivers::{
         scry::Scry,
         term::{Ending, Terminal},
@@ -33,7 +35,7 @@ pub(super) fn boot(args: Box<BootArgs>) -> anyhow::Result<u8> {
     if let Some(code) = in_background(&how)? {
         return Ok(code);
     }
-    console::init(how.log_format, how.verbose);
+    begin_logging(&how);
     let fake = new
         .fake
         .as_deref()
@@ -90,6 +92,22 @@ pub(super) fn boot(args: Box<BootArgs>) -> anyhow::Result<u8> {
     )
 }
 
+/// Whether the king may use the terminal that it was started on, if it was.
+fn wants_terminal(args: &MemberArgs) -> bool {
+    !args.no_tty && !args.daemon
+}
+
+/// A ship that is alone on its terminal shows there what vere shows, and what goes wrong.
+fn begin_logging(args: &MemberArgs) {
+    let beside_prompt = wants_terminal(args) && args.machines.is_empty() && console::has_terminal();
+    let verbosity = match (args.verbose, beside_prompt) {
+        (true, _) => Verbosity::Verbose,
+        (false, true) => Verbosity::Quiet,
+        (false, false) => Verbosity::Usual,
+    };
+    console::init(args.log_format, verbosity);
+}
+
 /// With `-d`, starts the ship in the background, and gives the exit code; None in the process that runs it.
 fn in_background(args: &MemberArgs) -> anyhow::Result<Option<u8>> {
     if args.daemon { daemon::split() } else { Ok(None) }
@@ -100,7 +118,7 @@ pub(super) fn run(args: Box<RunArgs>) -> anyhow::Result<u8> {
     if let Some(code) = in_background(&args.member)? {
         return Ok(code);
     }
-    console::init(args.member.log_format, args.member.verbose);
+    begin_logging(&args.member);
     let (machines, own) = place(&args.member)?;
     let start = if holds_ship(&args.pier) {
         Start::Resume
@@ -199,11 +217,11 @@ fn member(
         .with_context(|| format!("the pier {}", pier.display()))?;
     let (log, mut settings) = configure(args, &pier, serf, machines, own, start)?;
     // Dropped last, behind the runtime: whatever is said until then is shown on it.
-    let on_terminal = if args.no_tty || args.daemon {
-        None
-    } else {
+    let on_terminal = if wants_terminal(args) {
         let taken = console::take_terminal(settings.machines > 1);
         taken.context("the terminal cannot be used: -t does without")?
+    } else {
+        None
     };
     settings.drivers.terminal = on_terminal.as_ref().map(|taken| taken.0.clone());
     tracing::info!(target: console::TARGET, "~");

@@ -82,7 +82,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// When a member cannot be started, or the ship does not come up.
 pub fn main(args: DemoArgs) -> anyhow::Result<u8> {
-    console::init(console::LogFormat::Text, false);
+    console::init(console::LogFormat::Text, console::Verbosity::Usual);
     let temporary = tempdir(args.directory.as_deref())?;
     let directory = match (&args.directory, &temporary) {
         (Some(directory), _) => directory.clone(),

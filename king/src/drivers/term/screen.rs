@@ -119,7 +119,7 @@ impl Screen {
 
     /// A line of the king's, or several; styled or not.
     pub(super) fn log(&mut self, line: &str) {
-        self.to_last();
+        self.begin_last();
         // Nothing in this terminal makes a carriage return of its own.
         for (index, part) in line.split('\n').enumerate() {
             if index > 0 {
@@ -155,7 +155,7 @@ impl Screen {
 
     /// The spinner is gone: the last row as it was, and the cursor where the ship put it.
     pub(super) fn restore_last(&mut self) {
-        self.to_last();
+        self.begin_last();
         if self.size.is_none() {
             return;
         }
@@ -169,7 +169,7 @@ impl Screen {
     }
 
     /// The terminal's cursor to the beginning of a row for the king, emptied.
-    fn to_last(&mut self) {
+    fn begin_last(&mut self) {
         match self.size {
             Some(size) => self.sequence(format_args!("{};1H", size.rows)),
             None => self.out.push('\r'),
