@@ -2,7 +2,7 @@
 
 use crate::{
     control_socket,
-    drivers::{ames, conn, fore, http, lick, mesa, term, unix},
+    drivers::{ames, conn, fore, http, iris, lick, mesa, term, unix},
 };
 use serf_ipc::Noun;
 
@@ -55,6 +55,15 @@ pub fn fuzz_noun(jam: &[u8], noun: &Noun) {
     unix::fuzz(noun);
     ames::fuzz::kernel(noun);
     mesa::fuzz::kernel(noun);
+    iris::fuzz_noun(noun);
+}
+
+/// Reads bytes as what a web server answers, cut into reads of `size` bytes, and as a URL, for a fuzzer.
+///
+/// # Panics
+/// When a cut makes a difference, or a URL would break a request's line.
+pub fn fuzz_web(size: usize, is_head_only: bool, bytes: &[u8]) {
+    iris::fuzz(size, is_head_only, bytes);
 }
 
 /// Reads bytes as what is typed, cut into reads of `size` bytes, for a fuzzer.

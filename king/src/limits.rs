@@ -173,6 +173,28 @@ pub const TERM_SPIN_STAYS_WARM: Duration = Duration::from_micros(500);
 /// term: from one of the spinner's frames to the next.
 pub const TERM_SPIN_FRAME: Duration = Duration::from_millis(250);
 
+/// iris: between two things that happen to a request: resolved, connected, a piece sent or received; then 504 (vere).
+pub const IRIS_PATIENCE: Duration = Duration::from_secs(300);
+/// iris: for a request as a whole, so that a server that sends a byte now and then does not keep a place for ever.
+pub const IRIS_WHOLE_PATIENCE: Duration = Duration::from_secs(3600);
+/// iris: requests that are at it at once, each with a connection; the others wait.
+pub const IRIS_REQUESTS: usize = 256;
+/// iris: requests that the ship has on their way; one more is answered 504.
+pub const IRIS_WAITING: usize = 4096;
+/// iris: headers of one response (the client library of vere: 100).
+pub const IRIS_HEADERS: usize = 100;
+/// iris: bytes of one response's head: as of a request's.
+pub const IRIS_HEAD_BYTES: usize = HTTP_HEAD_BYTES;
+/// iris: bytes of one response's body, which becomes one event: half of what an event may have, as it is in memory several times
+/// meanwhile.
+pub const IRIS_BODY_BYTES: usize = EVENT_BYTES / 2;
+/// iris: bytes of all responses that are being read; one that needs more is answered 504.
+pub const IRIS_BYTES: usize = 512 << 20;
+/// iris: the piece in which that is counted.
+pub const IRIS_PAGE_BYTES: usize = 64 << 10;
+/// iris: bytes read at once.
+pub const IRIS_READ_BYTES: usize = 16 << 10;
+
 /// unix: effects that wait for the disk. Beyond it they are not kept: the mounts are read anew from the ship instead.
 pub const UNIX_EFFECTS: usize = 1024;
 /// unix: files in one mount; a mount of more is not scanned.

@@ -6,6 +6,7 @@ pub mod conn;
 pub mod fore;
 pub mod hind;
 pub mod http;
+pub mod iris;
 pub mod lick;
 pub mod mesa;
 pub mod scry;
@@ -33,10 +34,11 @@ pub(crate) fn all(context: impl Fn(usize) -> DriverContext) -> Vec<Box<dyn Drive
     }
     let no_conn = first.settings.no_conn;
     let network = Network::new(&first);
-    let makers: [Option<Maker<'_>>; 10] = [
+    let makers: [Option<Maker<'_>>; 11] = [
         Some(&fore::new),
         Some(&term::new),
         Some(&unix::new),
+        Some(&iris::new),
         Some(&http::Http::new),
         // Before ames, since it reads what ames takes.
         Some(&|context| mesa::new(context, network.clone())),

@@ -32,7 +32,7 @@
 
 mod beam;
 mod cache;
-mod chunked;
+pub(crate) mod chunked;
 mod connection;
 mod exchange;
 mod frames;
