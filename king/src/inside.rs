@@ -14,6 +14,12 @@ pub fn fuzz_http(size: usize, bytes: &[u8]) {
     http::fuzz::client(size, bytes);
 }
 
+/// The event of a web client's request with a known length, as the serf computes it: what one costs to make.
+#[must_use]
+pub fn http_event(bytes: &[u8]) -> Option<Noun> {
+    http::fuzz::event(bytes).map(|ovum| ovum.job(0))
+}
+
 /// Whether bytes have the envelope of a packet of ames': what a flood costs for each of its packets.
 #[must_use]
 pub fn ames_packet_passes(bytes: &[u8]) -> bool {

@@ -129,10 +129,8 @@ impl Stream {
             .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let body = Bytes::from_static(reply.body().as_bytes());
         let is_whole = self.is_bare || body.is_empty();
-        if self
-            .send_head(reply.status(), kernels, Some(body.len()), is_whole)
-            .is_err()
-        {
+        let length = (reply.status() != 204).then_some(body.len());
+        if self.send_head(reply.status(), kernels, length, is_whole).is_err() {
             return Closing::Broken;
         }
         if !is_whole && let Some(stream) = &mut self.body {

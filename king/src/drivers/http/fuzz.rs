@@ -1,13 +1,22 @@
 //! Any bytes as what a client sends, and as what the kernel answers. For a fuzzer.
 
 use super::{
+    cache::{Cache, Page},
     chunked::{Decoded, Decoder},
     head::{Asked, Connection, ResponseHead},
+    own::{Own, Source},
+    ports::Kind,
     request::{self, BodyFraming, Head, Parsed},
-    shapes::{Command, Response},
+    shapes::{Command, Config, Request, Response},
+    tls::Tls,
+    wire::RequestId,
 };
-use crate::limits::{HTTP_BODY_BYTES, HTTP_CHUNK_LINE_BYTES, HTTP_HEADERS};
-use serf_ipc::Noun;
+use crate::{
+    limits::{HTTP_BODY_BYTES, HTTP_CHUNK_LINE_BYTES, HTTP_HEADERS},
+    ovum::Ovum,
+};
+use serf_ipc::{Noun, text::Path};
+use std::net::Ipv4Addr;
 
 /// How a connection's bytes end.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,10 +39,34 @@ pub(crate) fn client(size: usize, bytes: &[u8]) {
         end == whole_end || (end, whole_end) == (End::Head, End::Bad),
         "reads of {size} bytes make a difference at the end"
     );
+    let own = Own::new(0);
     for (head, _) in &requests {
         check(head);
+        if let Source::Page(page) = own.source(head) {
+            page.sample();
+        }
     }
     chunked(size, bytes);
+}
+
+/// The event of the request that `bytes` begin with.
+pub(crate) fn event(bytes: &[u8]) -> Option<Ovum> {
+    let Parsed::Head(head, len) = request::parse(bytes) else {
+        return None;
+    };
+    let body = match head.body {
+        BodyFraming::None => Vec::new(),
+        BodyFraming::Length(length) => bytes.get(len..len + length)?.to_vec(),
+        BodyFraming::Chunked | BodyFraming::Refused(_) => return None,
+    };
+    let id = RequestId {
+        server: 1,
+        connection: 2,
+        sequence: 3,
+    };
+    let method = head.method_name()?;
+    let request = Request::new(*head, method, body, Kind::Public, Ipv4Addr::LOCALHOST);
+    Some(Ovum::new("e", id.knots(), request.into_card()))
 }
 
 /// Whole requests with their bodies, as `connection.rs` takes them.
@@ -187,11 +220,18 @@ fn plain_chunked(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
 pub(crate) fn kernel(noun: &Noun) {
     let Some((tag, data)) = noun.as_cell() else { return };
     let Some(tag) = tag.as_cord() else { return };
+    Page::Grown(Path::default()).read(noun);
     let Ok(command) = Command::read(&tag, data) else {
         return;
     };
-    let Command::Response(Response::Start(start)) = command else {
-        return;
+    let start = match command {
+        Command::Response(Response::Start(start)) => start,
+        Command::SetConfig(Config {
+            secure: Some((key, certificates)),
+            ..
+        }) => return drop(Tls::new(&key, &certificates)),
+        Command::Grow(grown) => return Cache::default().grow(grown),
+        _ => return,
     };
     let first = start.data.as_ref().map_or(0, super::shapes::Body::len);
     for is_head in [false, true] {

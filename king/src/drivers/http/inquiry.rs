@@ -5,7 +5,6 @@ use super::{
     connection::Client,
     exchange::{Exchange, Opened, Teller},
     own::Source,
-    ports::Kind,
     reply::Reply,
     request::Head,
     server::Service,
@@ -139,15 +138,7 @@ impl Inquiry {
     ) -> Answered<R::End> {
         let id = client.next_id();
         let exchange = client.shared.exchanges.open(id);
-        let request = Request {
-            secure: client.server.kind == Kind::Secure,
-            local: client.server.kind == Kind::Loopback,
-            address: client.address,
-            method,
-            url: self.head.target,
-            headers: self.head.headers,
-            body: self.body,
-        };
+        let request = Request::new(*self.head, method, self.body, client.server.kind, client.address);
         let mut is_planned = false;
         let plan = async {
             // Without an ovum the runtime ends, and with it the exchange's teller: 503.

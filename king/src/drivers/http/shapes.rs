@@ -1,5 +1,6 @@
 //! The nouns of eyre's effects and events (`spec/drivers.md` section 6), as types.
 
+use super::{ports::Kind, request::Head};
 use bytes::Bytes;
 use serf_ipc::{AtPath, FromNoun, Noun, ShapeError, ToNoun, n, noun_struct, noun_union, text::Path};
 use std::{
@@ -276,6 +277,25 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// A request that came to a server of this kind.
+    pub(crate) fn new(
+        head: Head,
+        method: &'static str,
+        body: Vec<u8>,
+        kind: Kind,
+        address: Ipv4Addr,
+    ) -> Request {
+        Request {
+            secure: kind == Kind::Secure,
+            local: kind == Kind::Loopback,
+            address,
+            method,
+            url: head.target,
+            headers: head.headers,
+            body,
+        }
+    }
+
     /// The card, `[%request ..]` or `[%request-local ..]`. The body's bytes are moved, not copied.
     pub(crate) fn into_card(self) -> Noun {
         let tag = if self.local { "request-local" } else { "request" };
