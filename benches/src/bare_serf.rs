@@ -3,7 +3,7 @@
 use anyhow::{Context, bail, ensure};
 use seguro_event::EventNumber;
 use seguro_king::{
-    boot::{BootInput, Pill, sequence},
+    boot::{BootInput, Identity, Pill, sequence},
     clock::{self, EventClock},
 };
 use serf_ipc::{
@@ -46,7 +46,7 @@ impl BareSerf {
         };
         let boot = sequence(BootInput {
             ship: 0,
-            fake: true,
+            identity: Identity::Fake,
             pill,
             now: clock::now(),
             wyrd_now: clock::now(),
@@ -55,6 +55,7 @@ impl BareSerf {
             verbose: false,
             lite: false,
             replace_filesystem: None,
+            props: Vec::new(),
         })?;
         let command = SerfCommand {
             version,

@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use seguro_king::{
-    boot::{BootInput, Pill, sequence},
+    boot::{BootInput, Identity, Pill, sequence},
     clock, inside, tank,
 };
 use serf_ipc::{FromNoun, Noun, SerfVersion, ToNoun, Writ, cue, jam, n};
@@ -34,7 +34,7 @@ fn pill(bytes: &[u8]) {
     let (formulas, others) = (pill.formulas.len(), pill.modules.len() + pill.userspace.len());
     let booted = sequence(BootInput {
         ship: 0,
-        fake: true,
+        identity: Identity::Fake,
         pill,
         now: 1 << 127,
         wyrd_now: 1 << 127,
@@ -43,6 +43,7 @@ fn pill(bytes: &[u8]) {
         verbose: false,
         lite: false,
         replace_filesystem: None,
+        props: Vec::new(),
     });
     let Ok(booted) = booted else {
         panic!("a pill without -A always boots")

@@ -208,6 +208,17 @@ pub(crate) struct PlannedPeek {
     pub(crate) _place: Option<OwnedSemaphorePermit>,
 }
 
+impl PlannedPeek {
+    /// One that takes nobody's place.
+    pub(crate) fn new(sample: Noun, answer: PeekCallback) -> PlannedPeek {
+        PlannedPeek {
+            sample,
+            answer,
+            _place: None,
+        }
+    }
+}
+
 /// A driver's way into the pier: cheap to clone, usable from any task or thread.
 #[derive(Clone)]
 pub struct Intake {

@@ -1,7 +1,7 @@
 //! Ways into this crate for fuzz targets. Not for use: no promise is made about it.
 
 use crate::{
-    control_socket,
+    boot, control_socket,
     drivers::{ames, conn, fore, http, iris, lick, mesa, term, unix},
 };
 use serf_ipc::Noun;
@@ -86,4 +86,12 @@ pub fn fuzz_keys(size: usize, bytes: &[u8]) {
 /// When what was read is not what is written.
 pub fn fuzz_control(bytes: &[u8]) {
     control_socket::fuzz(bytes);
+}
+
+/// Reads a text as a key file, for a fuzzer.
+///
+/// # Panics
+/// When the keys that are found are others once they are written again.
+pub fn fuzz_keyfile(text: &str) {
+    boot::fuzz_keyfile(text);
 }

@@ -139,6 +139,40 @@ pub const HTTP_LOOPBACK_PORT: u16 = 12_321;
 /// A file that a user names (a pill, an ovum or archive to inject) is read whole: the largest that is. A full pill
 /// with its caches has tens of MiB.
 pub const INPUT_FILE_BYTES: u64 = 1 << 30;
+/// boot: a key file. Those of Bridge have some hundred bytes, one with many keys some thousand.
+pub const KEYFILE_BYTES: u64 = 64 << 10;
+/// boot: how often something is fetched that cannot be had (vere).
+pub const FETCH_TRIES: u32 = 5;
+/// boot: how long the second try waits; each further one waits as long once more (vere).
+pub const FETCH_PAUSE: Duration = Duration::from_secs(1);
+/// boot: how long a server may take to be connected to, to begin its answer, and then to send anything more of it (vere: 30 s
+/// for the first two, and for ever).
+pub const FETCH_PATIENCE: Duration = Duration::from_secs(30);
+/// boot: bytes of a pill or a prop that are fetched (the largest pill has tens of MiB).
+pub const FETCH_BYTES: u64 = INPUT_FILE_BYTES;
+/// boot: bytes that are read of a body at once.
+pub const FETCH_READ_BYTES: usize = 64 << 10;
+/// boot: such pieces that wait to be put together.
+pub const FETCH_PIECES: usize = 16;
+/// boot: a roller's answer. The table of all galaxies has 300 KB.
+pub const ROLLER_BYTES: u64 = 16 << 20;
+/// boot: what is told of a server's own words, characters.
+pub const TOLD_CHARS: usize = 200;
+/// boot: the list of stars for comets; all 65,280 of them have 130 KB.
+pub const COMET_STARS_BYTES: u64 = 1 << 20;
+/// boot: sponsors above a ship. A moon has three; a roller that tells of more goes in circles.
+pub const SPONSORS: usize = 8;
+/// boot: how long a galaxy may take in all to say what it remembers of the ship, when a ship is started (vere: 30 s each for two or
+/// three questions).
+pub const DOUBLE_BOOT_PATIENCE: Duration = Duration::from_secs(30);
+/// boot: the same when a member takes over from another: its log is the ship's own, so little can be wrong, and the world waits.
+pub const DOUBLE_BOOT_PATIENCE_TAKING_OVER: Duration = Duration::from_secs(3);
+/// boot: bytes of what a galaxy says; it has some tens.
+pub const DOUBLE_BOOT_BYTES: u64 = 64 << 10;
+/// boot: events after a ship's formulas among which the one is that made it: four come before it, and a pill's kernel ova and props.
+pub const DOUBLE_BOOT_EVENTS: u64 = 64;
+/// boot: a larger one is not it: it has the galaxies' keys, some 60 KB, and what one long list of keys may add.
+pub const DOUBLE_BOOT_EVENT_BYTES: usize = 1 << 20;
 /// How deep `-A` descends into directories; symbolic links are followed and may lead back.
 pub const ARVO_DIR_DEPTH: usize = 64;
 

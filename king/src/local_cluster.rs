@@ -135,9 +135,17 @@ impl LocalCluster {
     /// # Errors
     /// When a process cannot be started.
     pub fn boot_with(&mut self, ship: &str, more: &[OsString]) -> anyhow::Result<()> {
+        self.boot_as(&[&["-F".into(), ship.into()], more].concat())
+    }
+
+    /// The same with the arguments that say which ship it is.
+    ///
+    /// # Errors
+    /// When a process cannot be started.
+    pub fn boot_as(&mut self, ship: &[OsString]) -> anyhow::Result<()> {
         let pill = self.options.pill.clone();
-        let mut words = vec!["boot".into(), "-F".into(), ship.into(), "-B".into(), pill.into()];
-        words.extend_from_slice(more);
+        let mut words = vec!["boot".into(), "-B".into(), pill.into()];
+        words.extend_from_slice(ship);
         self.spawn(0, &words)?;
         for index in 1..self.members.len() {
             self.run(index)?;

@@ -103,6 +103,8 @@ pub struct PierSettings {
     pub reads: ReadMode,
     /// How many members a leader wants beside it before a ship that was just booted goes live.
     pub machines: usize,
+    /// Where a galaxy's web server is, `{}` standing for its name: it is asked whether the ship lives elsewhere.
+    pub galaxy_url: String,
     /// `-x`: leave once the ship is live.
     pub exit_when_live: bool,
 }

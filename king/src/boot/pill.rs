@@ -1,6 +1,7 @@
 //! A pill: the kernel's lifecycle formulas, and the events that a new ship is fed first (`spec/boot.md` section 2).
 
-use crate::{console, input};
+use super::{FetchError, Fetcher};
+use crate::{console, input, limits};
 use serf_ipc::{Noun, cue};
 use std::{
     io,
@@ -31,6 +32,9 @@ pub enum PillError {
         /// What the system said.
         error: io::Error,
     },
+    /// The address cannot be fetched from.
+    #[error("boot: failed: {0}. -B boots from a pill in a file, -u from another address")]
+    Fetch(#[from] FetchError),
     /// Not a jammed cell.
     #[error("boot: failed: unable to parse pill: {0}; the file is damaged or not a pill, fetch it again")]
     Unparsable(String),
@@ -62,7 +66,20 @@ impl Pill {
             path: path.to_owned(),
             error,
         })?;
-        let pill = Pill::parse(&bytes)?;
+        Pill::told(&bytes)
+    }
+
+    /// Fetches and parses the pill at an address, saying so on the console as vere does, and how far it is.
+    ///
+    /// # Errors
+    /// When it cannot be fetched or is no pill.
+    pub fn fetch(url: &str, fetcher: &Fetcher) -> Result<Pill, PillError> {
+        tracing::info!(target: console::TARGET, "boot: downloading pill {url}");
+        Pill::told(&fetcher.get(url, limits::FETCH_BYTES, Some("pill"))?)
+    }
+
+    fn told(bytes: &[u8]) -> Result<Pill, PillError> {
+        let pill = Pill::parse(bytes)?;
         if let Some(kind) = &pill.kind {
             tracing::info!(target: console::TARGET, "boot: parsing %{kind} pill");
         }

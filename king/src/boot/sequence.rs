@@ -1,17 +1,41 @@
 //! The events that a new ship's log begins with, in vere's order (`spec/boot.md` section 3). Pure: time and entropy
 //! are given.
 
-use super::{Pill, wyrd};
+use super::{Pill, Prop, keys::Ring, wyrd};
 use crate::{clock, ovum::Ovum};
 use serf_ipc::{Noun, SerfVersion, n};
+use std::fmt;
+
+/// As whom a ship begins: what dill passes on to jael.
+#[derive(Clone)]
+pub enum Identity {
+    /// `[%fake ship]`
+    Fake,
+    /// With keys that were held against the contract.
+    Keys {
+        /// `[%dawn feed sponsors galaxies domains 0 ~]`. The secret key is in it.
+        vent: Noun,
+        /// Keys that the ship is given one by one, each with its life, in the order of the key file.
+        rekeys: Vec<(u64, Ring)>,
+    },
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Identity::Fake => "Fake",
+            Identity::Keys { .. } => "Keys(..)",
+        })
+    }
+}
 
 /// What a boot sequence is made from.
 #[derive(Clone, Debug)]
 pub struct BootInput {
     /// The ship's number.
     pub ship: u128,
-    /// Whether it is a fake ship; ships with keys are not booted yet.
-    pub fake: bool,
+    /// As whom it begins.
+    pub identity: Identity,
     /// Where the formulas and most events come from.
     pub pill: Pill,
     /// The date of the first dated event (`@da`); each further one is 2^-16 s later.
@@ -28,15 +52,26 @@ pub struct BootInput {
     pub lite: bool,
     /// `-A`: the ovum that takes the place of the pill's base filesystem.
     pub replace_filesystem: Option<Noun>,
+    /// What is added before and after userspace.
+    pub props: Vec<Prop>,
 }
 
 /// The first events of a ship, numbered from 1 in the log, all with the unknown mug.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct BootSequence {
     /// How many of them are raw lifecycle formulas.
     pub life: u32,
-    /// The formulas, then `[date ovum]`.
+    /// The formulas, then `[date ovum]`. The ship's secret key is in them.
     pub events: Vec<Noun>,
+}
+
+impl fmt::Debug for BootSequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BootSequence")
+            .field("life", &self.life)
+            .field("events", &self.events.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why there is no boot sequence.
@@ -48,9 +83,6 @@ pub enum BootError {
          boot without -A, or give a pill with one desk"
     )]
     Filesystems(usize),
-    /// Only fake ships are booted so far.
-    #[error("boot: only fake ships (-F) can be booted so far")]
-    NotFake,
     /// More formulas than the log's metadata can count.
     #[error("boot: the pill has {0} lifecycle formulas, more than a ship's life can count")]
     Life(usize),
@@ -59,11 +91,8 @@ pub enum BootError {
 /// Lays out the boot sequence.
 ///
 /// # Errors
-/// When the ship is not fake, or the pill does not fit `-A`.
+/// When the pill does not fit `-A`, or has too many formulas.
 pub fn sequence(input: BootInput) -> Result<BootSequence, BootError> {
-    if !input.fake {
-        return Err(BootError::NotFake);
-    }
     let mut pill = input.pill;
     if let Some(filesystem) = input.replace_filesystem {
         pill.replace_filesystem(filesystem)
@@ -78,14 +107,25 @@ pub fn sequence(input: BootInput) -> Result<BootSequence, BootError> {
         arvo(n!["wack", Noun::from_le_bytes(&input.entropy)]),
         arvo(n!["verb", Noun::ZERO, Noun::loob(!input.verbose)]),
     ];
-    let vent = n!["fake", Noun::from_u128(input.ship)];
+    let (vent, rekeys) = match input.identity {
+        Identity::Fake => (n!["fake", Noun::from_u128(input.ship)], Vec::new()),
+        Identity::Keys { vent, rekeys } => (vent, rekeys),
+    };
     let boot = Ovum::new("d", ["term", "1"], n!["boot", Noun::loob(input.lite), vent]).to_noun();
+    // vere puts each key before the one that came earlier in the file.
+    let rekey =
+        |(life, ring): (u64, Ring)| Ovum::new("j", ["seed"], n!["rekey", life, ring.to_noun()]).to_noun();
+    let (fore, hind): (Vec<_>, Vec<_>) = input.props.into_iter().partition(|prop| prop.fore);
+    let events_of = |props: Vec<Prop>| props.into_iter().flat_map(|prop| prop.ova);
 
     let ova = identity
         .into_iter()
         .chain(pill.modules)
+        .chain(events_of(fore))
         .chain([boot])
-        .chain(pill.userspace);
+        .chain(rekeys.into_iter().rev().map(rekey))
+        .chain(pill.userspace)
+        .chain(events_of(hind));
     let mut dates = clock::EventClock::new(None);
     let dated = ova.map(|ovum| Noun::cell(Noun::from_u128(dates.stamp(input.now)), ovum));
     let events = pill.formulas.into_iter().chain(dated).collect();
@@ -115,7 +155,7 @@ mod tests {
     fn input(pill: Pill) -> BootInput {
         BootInput {
             ship: 0,
-            fake: true,
+            identity: Identity::Fake,
             pill,
             now: now(),
             wyrd_now: now(),
@@ -124,6 +164,7 @@ mod tests {
             verbose: false,
             lite: false,
             replace_filesystem: None,
+            props: Vec::new(),
         }
     }
 
@@ -252,14 +293,40 @@ mod tests {
     }
 
     #[test]
-    fn ships_with_keys_are_refused() {
+    fn keys_and_props_have_their_places() {
+        let ring = |byte: u8| Ring::from_entropy(&[byte; 64]);
+        let prop = |fore, tag: &str| Prop {
+            meta: tag.to_owned(),
+            fore,
+            ova: vec![n![n!["g", "prop", Noun::ZERO], tag, Noun::ZERO]],
+        };
+        let made = sequence(BootInput {
+            identity: Identity::Keys {
+                vent: n!["dawn", 7u64],
+                rekeys: vec![(2, ring(2)), (1, ring(1))],
+            },
+            props: vec![prop(false, "last"), prop(true, "one"), prop(true, "two")],
+            ..input(solid())
+        })
+        .unwrap();
         assert_eq!(
-            sequence(BootInput {
-                fake: false,
-                ..input(solid())
-            })
-            .unwrap_err(),
-            BootError::NotFake
+            shapes(&made)[4..],
+            [
+                "/c/kernel %what",
+                "/g/prop %one",
+                "/g/prop %two",
+                "/d/term/1 %boot",
+                "/j/seed %rekey",
+                "/j/seed %rekey",
+                "/c/sync %park",
+                "/c/essential %esse",
+                "/g/prop %last"
+            ]
         );
+        let card = |index: usize| made.events[3 + index].slot(7).cloned().unwrap();
+        assert_eq!(card(7), n!["boot", Noun::NO, "dawn", 7u64]);
+        assert_eq!(card(8), n!["rekey", 1u64, ring(1).to_noun()]);
+        assert_eq!(card(9), n!["rekey", 2u64, ring(2).to_noun()]);
+        assert!(!format!("{made:?}").contains("dawn"), "{made:?}");
     }
 }

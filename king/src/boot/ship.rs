@@ -2,7 +2,7 @@
 
 use serf_ipc::text::p;
 
-/// Why a name is not that of a ship that can be booted as a fake one.
+/// Why a name is not that of a ship that can be booted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShipError {
     /// Not a `@p`.
@@ -10,9 +10,23 @@ pub enum ShipError {
         "boot: malformed -F ship {0}: write a ship's name, with or without its ~, as in ~zod or sampel-palnet"
     )]
     Malformed(String),
+    /// Not a `@p` either.
+    #[error(
+        "dawn: invalid ship specified with -w {0}: write a ship's name, with or without its ~, as in ~sampel-palnet"
+    )]
+    Invalid(String),
     /// Comets have no fake form.
     #[error("fake comets are forbidden: {0} is a comet; take a galaxy, star, planet or moon, as in ~zod")]
     Comet(String),
+}
+
+/// The number of the ship that `-w` names, with or without `~`.
+///
+/// # Errors
+/// When it is no ship's name.
+pub fn named_ship(name: &str) -> Result<u128, ShipError> {
+    let bare = name.strip_prefix('~').unwrap_or(name);
+    p::parse(&format!("~{bare}")).map_err(|_| ShipError::Invalid(name.to_owned()))
 }
 
 /// The number of the ship that `-F` names, with or without `~`.
@@ -55,6 +69,14 @@ mod tests {
                 "{name:?}"
             );
         }
+    }
+
+    #[test]
+    fn any_ship_can_have_keys() {
+        let comet = "~sampel-sampel-sampel-sampel--sampel-sampel-sampel-sampel";
+        assert_eq!(named_ship("marzod"), Ok(0x100));
+        assert!(named_ship(comet).is_ok_and(|ship| ship > u128::from(u64::MAX)));
+        assert_eq!(named_ship("zodd"), Err(ShipError::Invalid("zodd".to_owned())));
     }
 
     #[test]

@@ -48,6 +48,12 @@ fn wynn(version: SerfVersion) -> Wynn {
     }
 }
 
+/// The release of vere that this king stands for beside such a serf: what is published for it is named by it.
+#[must_use]
+pub fn release(version: SerfVersion) -> &'static str {
+    wynn(version).version
+}
+
 /// The card, `[%wyrd [sen 'vere' pace version ~] kelvins]`; `now` only makes the session knot.
 #[must_use]
 pub fn card(now: u128, version: SerfVersion) -> Noun {
@@ -74,4 +80,52 @@ pub fn card(now: u128, version: SerfVersion) -> Noun {
 #[must_use]
 pub fn ovum(now: u128, version: SerfVersion) -> Ovum {
     Ovum::new("", ["arvo"], card(now, version))
+}
+
+/// The `%zuse` that a kernel wants in place of this king's, if among the effects of `%wyrd` there is a `%wend` that says so. (vere looks
+/// for it in the effect's wire, where it cannot be; kernels so far send none.)
+#[must_use]
+pub fn wanted_downgrade(effects: &Noun, version: SerfVersion) -> Option<u64> {
+    let own = wynn(version).zuse;
+    let kelvins = |effect: &Noun| {
+        let card = effect.tail()?;
+        card.head()?.is_cord("wend").then(|| card.tail().cloned())?
+    };
+    let wanted = |kelvin: &Noun| {
+        let number = kelvin.tail()?.as_u64()?;
+        (kelvin.head()?.is_cord("zuse") && number != own).then_some(number)
+    };
+    effects
+        .iter_list()
+        .map_while(Result::ok)
+        .filter_map(kelvins)
+        .find_map(|kelvins| kelvins.iter_list().map_while(Result::ok).find_map(wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wend_for_another_zuse_is_seen() {
+        let effect = |tag: &str, kelvins: &[(&str, u64)]| {
+            let kelvins = kelvins.iter().map(|(name, number)| n![*name, *number]);
+            n![n!["", "arvo", Noun::ZERO], tag, Noun::list(kelvins)]
+        };
+        let wanted = |effects: Vec<Noun>| wanted_downgrade(&Noun::list(effects), SerfVersion::V3_5);
+        assert_eq!(wanted(vec![]), None);
+        assert_eq!(
+            wanted(vec![effect("init", &[]), effect("wend", &[("zuse", 411)])]),
+            Some(411)
+        );
+        assert_eq!(
+            wanted(vec![effect("wend", &[("lull", 1), ("zuse", 409)])]),
+            Some(409)
+        );
+        assert_eq!(wanted(vec![effect("wend", &[("zuse", 410), ("hoon", 1)])]), None);
+        assert_eq!(
+            wanted(vec![effect("wand", &[("zuse", 411)]), Noun::atom(7)]),
+            None
+        );
+    }
 }

@@ -11,10 +11,10 @@ use std::{
 /// The hidden subcommand that takes these forms.
 pub(super) const NAME: &str = "urbit";
 /// How they look.
-pub(super) const USAGE: &str =
-    "seguro-king [OPTIONS] <PIER>\n       seguro-king -F <SHIP> -B <PILL> [-c <PIER>] [OPTIONS]";
+pub(super) const USAGE: &str = "seguro-king [OPTIONS] <PIER>\n       seguro-king -F <SHIP> [-c <PIER>] [OPTIONS]\n       \
+     seguro-king -w <SHIP> -k <FILE> [-c <PIER>] [OPTIONS]\n       seguro-king -c <PIER> [OPTIONS]";
 /// What the program's help says of them.
-pub(super) const HELP: &str = "`seguro-king [OPTIONS] PIER` and `seguro-king -F SHIP -B PILL -c PIER` work as they do with `urbit`: \
+pub(super) const HELP: &str = "`seguro-king [OPTIONS] PIER` and `seguro-king -F SHIP -c PIER` work as they do with `urbit`: \
     see `boot` and `run`. pack, meld, melt, grab, cram, queu, play, prep, vile and eval are done by the serf's binary.";
 
 /// Words that are no subcommand, and not a pier either.
@@ -70,7 +70,7 @@ pub(super) fn meant(args: BareArgs) -> anyhow::Result<Meant> {
         })));
     }
     if let Some(option) = new.only_for_a_new_one() {
-        bail!("{option} is for a new ship only: name it with -F, or leave {option} out");
+        bail!("{option} is for a new ship only: name it with -F or -w, or leave {option} out");
     }
     match pier {
         Some(pier) => Ok(Meant::Run(Box::new(RunArgs { member, pier }))),
@@ -137,6 +137,45 @@ mod tests {
         };
         assert_eq!(boot.new.directory().unwrap(), Path::new("zod"));
         assert!(boot.new.lite && boot.member.no_tty);
+        let Ok(Meant::Boot(boot)) =
+            understood("king -w sampel-palnet -k a.key -e http://127.0.0.1:1 -H a.org")
+        else {
+            panic!("a boot")
+        };
+        assert_eq!(boot.new.directory().unwrap(), Path::new("sampel-palnet"));
+        assert_eq!(boot.new.key_file.as_deref(), Some(Path::new("a.key")));
+        let Ok(Meant::Boot(comet)) = understood("king -c comet") else {
+            panic!("a boot")
+        };
+        assert!(comet.new.fake.is_none() && comet.new.name.is_none());
+    }
+
+    #[test]
+    fn a_key_in_the_arguments_does_not_show() {
+        let Ok(Meant::Boot(boot)) = understood("king -w zod -G 0wsecret") else {
+            panic!("a boot")
+        };
+        assert!(!format!("{boot:?}").contains("secret"));
+        let words = command("king -w zod -G 0wsecret -k file");
+        let error = Cli::try_parse_from(words).unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn props_keep_their_order() {
+        use crate::boot::PropSource;
+        let words = "king -F zod --prop-url u1 --prop-file f --prop-name n --prop-url u2";
+        let Ok(Meant::Boot(boot)) = understood(words) else {
+            panic!("a boot")
+        };
+        let url = |url: &str| PropSource::Url(url.to_owned());
+        let props = [
+            url("u1"),
+            PropSource::File("f".into()),
+            PropSource::Name("n".to_owned()),
+            url("u2"),
+        ];
+        assert_eq!(boot.new.props.0, props);
     }
 
     #[test]
@@ -144,6 +183,13 @@ mod tests {
         for words in [
             "king -F zod -B p zod",
             "king -B p zod",
+            "king -u http://p zod",
+            "king -H a.org zod",
+            "king -k a.key zod",
+            "king -G 0w0 -c zod",
+            "king -F zod -w zod",
+            "king -F zod -B p -u http://p",
+            "king -F zod -s",
             "king -t",
             "king zod bus",
             "king --loom 19 zod",

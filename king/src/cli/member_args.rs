@@ -1,7 +1,7 @@
 //! How a member runs: the options that `boot` and `run` share, vere's under vere's names (`spec/cli.md` section 2).
 
 use super::numbers::{number, within};
-use crate::{console::LogFormat, limits};
+use crate::{boot::double_boot, console::LogFormat, limits};
 use clap::{Args, ValueEnum};
 use serf_ipc::SerfVersion;
 use std::{
@@ -146,6 +146,9 @@ pub struct MemberArgs {
     /// The UDP port for other ships; 0 is the one that belongs to a galaxy, and any free one for other ships.
     #[arg(short = 'p', long, value_name = "PORT", default_value_t = 0, value_parser = number::<u16>)]
     pub ames_port: u16,
+    /// Where a galaxy's web server is, {} standing for its name: it is asked whether this ship lives elsewhere too.
+    #[arg(long, value_name = "URL", default_value = double_boot::DEFAULT_GALAXY_URL)]
+    pub galaxy_url: String,
     /// Where the public HTTP servers listen.
     #[arg(short = 'b', long = "http-ip", value_name = "IPV4", default_value_t = Ipv4Addr::UNSPECIFIED)]
     pub http_ip: Ipv4Addr,

@@ -2,6 +2,7 @@
 
 mod args;
 mod bare;
+mod birth;
 mod daemon;
 mod log;
 mod machines;
@@ -9,6 +10,8 @@ mod member_args;
 mod new_ship;
 mod numbers;
 mod pages;
+mod prop_args;
+mod secret;
 mod serf_binary;
 mod ship;
 mod status;
@@ -17,6 +20,8 @@ mod utility;
 pub use args::{BareArgs, BootArgs, Cli, Command, PierArgs, RollArgs, RunArgs, StatusArgs};
 pub use member_args::{MemberArgs, Reads, SerfVersionArg};
 pub use new_ship::NewShipArgs;
+pub use prop_args::PropArgs;
+pub use secret::KeyText;
 pub use utility::UtilityArgs;
 
 use crate::{console, demo, limits};

@@ -1,8 +1,12 @@
 //! `boot` and `run`: a member's life, from the arguments to the exit code.
 
-use super::{BootArgs, MemberArgs, RunArgs, daemon, machines, serf_binary};
+use super::{
+    BootArgs, MemberArgs, RunArgs,
+    birth::{self, Who},
+    daemon, machines, serf_binary,
+};
 use crate::{
-    boot::{self, BootInput, BootSequence},
+    boot::{self, BootInput, BootSequence, Fetcher, Identity},
     clock,
     console::{self, Verbosity},
     control_socket,
@@ -36,48 +40,32 @@ pub(super) fn boot(args: Box<BootArgs>) -> anyhow::Result<u8> {
         return Ok(code);
     }
     begin_logging(&how);
-    let fake = new
-        .fake
-        .as_deref()
-        .context("which ship? Name a fake one with -F")?;
-    let who = boot::fake_ship(fake)?;
-    let pier = directory
-        .or_else(|| new.directory())
-        .context("where? Name a directory")?;
-    ensure!(
-        !pier.exists(),
-        "tried to create pier {} but it already exists; name a new directory, or `run` that one",
-        pier.display()
-    );
+    let pier = birth::place(&new, directory)?;
+    let who = Who::named(&new)?;
     let (machines, own) = place(&how)?;
-    let pill = new.pill.as_deref().context("from what? Name a pill with -B")?;
-    let pill = load_pill(pill)?;
-    let filesystem = new
-        .arvo
-        .as_deref()
-        .map(|dir| {
-            tracing::info!(target: console::TARGET, "boot: preparing filesystem from {}", dir.display());
-            boot::initial_filesystem(dir).with_context(|| format!("the filesystem in {}", dir.display()))
-        })
-        .transpose()?;
     let serf = serf_binary::command(&how, &absolute(&pier)?)?;
-    let mut entropy = [0; 64];
-    getrandom::fill(&mut entropy).map_err(|error| anyhow::anyhow!("no entropy from the system: {error}"))?;
+    let fetcher = Fetcher::default();
+    let is_reference = how.serf_bin.as_deref() == Some(Path::new(serf_binary::BUILTIN));
+    let pill = birth::pill(&new, &fetcher, serf.version, is_reference)?;
+    let filesystem = new.arvo.as_deref().map(birth::filesystem).transpose()?;
+    let (who, identity) = who.dawn(&new, &fetcher)?;
+    let genesis_fake = matches!(identity, Identity::Fake);
     let sequence = boot::sequence(BootInput {
         ship: who,
-        fake: true,
+        identity,
         pill,
         now: clock::now(),
         wyrd_now: clock::now(),
         serf: serf.version,
-        entropy,
+        entropy: birth::entropy()?,
         verbose: how.verbose,
         lite: new.lite,
         replace_filesystem: filesystem,
+        props: birth::props(&new, &fetcher, serf.version)?,
     })?;
     let genesis = ShipIdentity {
         who,
-        fake: true,
+        fake: genesis_fake,
         life: sequence.life,
     };
     make_pier(&pier)?;
@@ -148,13 +136,6 @@ fn place(args: &MemberArgs) -> anyhow::Result<(Vec<SocketAddr>, Option<SocketAdd
         );
     }
     Ok((args.machines.clone(), own))
-}
-
-fn load_pill(path: &Path) -> anyhow::Result<boot::Pill> {
-    if path == Path::new("builtin") {
-        return Ok(boot::Pill::parse(&reference_serf::kernel::pill_bytes())?);
-    }
-    Ok(boot::Pill::load(path)?)
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
@@ -317,6 +298,7 @@ fn configure(
             super::Reads::Quorum => ReadMode::Quorum,
         },
         machines: machines.len(),
+        galaxy_url: args.galaxy_url.clone(),
         exit_when_live: args.exit,
         serf: SerfSettings {
             deadlines: serf_ipc::Deadlines {

@@ -5,6 +5,7 @@
 
 mod catch_up;
 mod control;
+mod double_boot;
 mod leaving;
 mod office;
 mod operator;
@@ -62,6 +63,10 @@ pub struct Pier {
     leaving: Option<Leaving>,
     /// A quorum's confirmation that was asked for, and when.
     confirming: Pending<(Instant, bool)>,
+    /// The question whether the ship lives elsewhere.
+    checking: Pending<double_boot::Checked>,
+    /// Whether this process has followed another leader: an office of its own then takes over from one.
+    followed: bool,
     role: watch::Receiver<Role>,
     commits: watch::Receiver<Commit>,
     commit: Commit,
@@ -92,6 +97,8 @@ impl Pier {
             saving: Saving::new(settings.snap_time, now),
             leaving: None,
             confirming: None,
+            checking: None,
+            followed: false,
             role: log.role(),
             commits: log.committed(),
             commit: Commit::default(),
@@ -143,6 +150,7 @@ impl Pier {
                 rolled = hear(&mut self.saving.rolling) => Heard::Rolled(rolled),
                 hold = hear(&mut self.saving.holding) => Heard::Held(hold),
                 confirmed = hear(&mut self.confirming) => Heard::Confirmed(confirmed),
+                checked = hear(&mut self.checking) => Heard::Checked(checked),
                 () = hear(&mut self.handing_over) => Heard::Nothing,
                 control = self.control.recv() => Heard::Control(control),
                 changed = installed.changed() => { changed.map_or(Heard::LogGone, |()| Heard::Installed(*installed.borrow_and_update())) }
@@ -192,6 +200,7 @@ enum Heard {
     Rolled(Result<seguro_event::EventNumber, replog::RollError>),
     Held(replog::Hold),
     Confirmed((Instant, bool)),
+    Checked(double_boot::Checked),
     Control(Option<Control>),
     Installed(Option<replog::InstalledSnapshot>),
 }
@@ -241,6 +250,7 @@ mod tests {
             snap_time: Duration::from_secs(10),
             reads: ReadMode::Lease,
             machines: 1,
+            galaxy_url: crate::boot::double_boot::DEFAULT_GALAXY_URL.to_owned(),
             exit_when_live: false,
         };
         Pier::new(settings, log, None).0

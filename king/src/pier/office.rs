@@ -50,6 +50,10 @@ impl Work {
 pub(crate) enum Stage {
     /// The serf is being brought to the barrier, and the machines are being waited for.
     CatchingUp,
+    /// The ship's galaxy is being asked whether the ship lives elsewhere.
+    Checking,
+    /// It does not, as far as anybody knows.
+    Checked,
     /// `%wyrd` is on its way; everything else waits for it.
     Wyrd,
     /// The drivers run.
@@ -146,6 +150,11 @@ impl Office {
             _place: None,
         });
         self.stage = Stage::Wyrd;
+    }
+
+    /// Plans a peek of the king's own.
+    pub(crate) fn plan_peek(&mut self, peek: PlannedPeek) {
+        self.peeks.push_back(peek);
     }
 
     /// The next message of a driver.

@@ -19,7 +19,7 @@ use crate::{
 use anyhow::{Context, anyhow, bail};
 use replog::{Batch, Commit, Event, Role};
 use seguro_event::{EventNumber, Mug};
-use serf_ipc::{ChildEvent, Incoming, Noun, Reply, SessionError, WorkReply, Writ, jam};
+use serf_ipc::{ChildEvent, Incoming, Noun, Reply, SerfVersion, SessionError, WorkReply, Writ, jam};
 use std::{sync::Arc, time::Instant};
 
 impl Pier {
@@ -68,6 +68,7 @@ impl Pier {
                 }
                 Ok(())
             }
+            Heard::Checked(checked) => self.heard_checked(checked),
             Heard::Control(Some(control)) => {
                 self.heard_control(control);
                 Ok(())
@@ -97,6 +98,7 @@ impl Pier {
         let commit = *self.commits.borrow_and_update();
         let role = self.role.borrow_and_update().clone();
         self.commit = commit;
+        self.followed |= matches!(&role, Role::Follower { leader: Some(_) });
         if let Some(office) = &mut self.office {
             let ours =
                 if office.barrier == EventNumber::ZERO && self.boot_proposed && commit.term == office.term {
@@ -148,6 +150,7 @@ impl Pier {
         tracing::warn!(term = %office.term, ?role, computed = %office.pipeline.computed(), committed = %office.pipeline.committed(), "the office is over");
         self.ended_terms = Some(office.term);
         self.confirming = None;
+        self.checking = None;
         self.catch_up.feed_again = false;
         if office.end() && !simulated::has(Defect::RollbackForgotten) {
             tracing::info!("the serf holds events that may not be committed: rolled back");
@@ -268,6 +271,9 @@ impl Pier {
         match (asked, reply) {
             (Asked::Work, Reply::Work(reply)) => {
                 if let Some(office) = &mut self.office {
+                    if office.stage == Stage::Wyrd {
+                        refuse_downgrade(&reply, self.settings.serf.command.version)?;
+                    }
                     worked(office, reply, now);
                 }
                 Ok(())
@@ -334,7 +340,13 @@ impl Pier {
             self.say_live(now);
         }
         let Some(office) = &self.office else { return Ok(()) };
-        if office.stage != Stage::CatchingUp || self.leaving.is_some() {
+        if self.leaving.is_some() {
+            return Ok(());
+        }
+        if office.stage == Stage::Checked {
+            return self.begin_wyrd().await;
+        }
+        if office.stage != Stage::CatchingUp {
             return Ok(());
         }
         if office.barrier == EventNumber::ZERO {
@@ -346,6 +358,14 @@ impl Pier {
         if !self.enough_machines(now) {
             return Ok(());
         }
+        if self.check_double_boot() {
+            return Ok(());
+        }
+        self.begin_wyrd().await
+    }
+
+    /// Asks the kernel whether it takes this king: behind that the drivers begin.
+    async fn begin_wyrd(&mut self) -> anyhow::Result<()> {
         let Some(office) = &mut self.office else {
             return Ok(());
         };
@@ -607,6 +627,20 @@ impl Pier {
             self.held_back = Some(far);
             self.log.hold_back(far);
         }
+    }
+}
+
+/// A kernel that wants an older runtime says so in `%wyrd`'s effects. The king ends before that event is in the log.
+fn refuse_downgrade(reply: &WorkReply, version: SerfVersion) -> anyhow::Result<()> {
+    let (WorkReply::Done { effects, .. } | WorkReply::Swap { effects, .. }) = reply else {
+        return Ok(());
+    };
+    match wyrd::wanted_downgrade(effects, version) {
+        None => Ok(()),
+        Some(zuse) => bail!(
+            "pier: version negotation failed; downgrade: the ship's kernel wants a runtime for %zuse {zuse}. Run it with a serf of the \
+             version that it was last run with; nothing of this start is in its log"
+        ),
     }
 }
 

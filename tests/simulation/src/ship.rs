@@ -9,7 +9,7 @@ use crate::{
 };
 use replog::{Replog, ShipIdentity};
 use seguro_king::{
-    boot::{BootInput, BootSequence, Pill, sequence},
+    boot::{BootInput, BootSequence, Identity, Pill, sequence},
     driver::{Claim, Driver, DriverContext, Effect, Outcome, PeekAnswer},
     limits,
     ovum::Ovum,
@@ -41,7 +41,7 @@ pub(crate) fn boot() -> Result<(ShipIdentity, BootSequence), String> {
     let now = da::from_unix(EPOCH, 0);
     let sequence = sequence(BootInput {
         ship: 0,
-        fake: true,
+        identity: Identity::Fake,
         pill,
         now,
         wyrd_now: now,
@@ -50,6 +50,7 @@ pub(crate) fn boot() -> Result<(ShipIdentity, BootSequence), String> {
         verbose: false,
         lite: false,
         replace_filesystem: None,
+        props: Vec::new(),
     })
     .map_err(|error| error.to_string())?;
     let ship = ShipIdentity {
@@ -77,6 +78,7 @@ fn settings(pier: &Path, members: usize, reads: ReadMode) -> PierSettings {
         snap_time: SNAP_TIME,
         reads,
         machines: members,
+        galaxy_url: seguro_king::boot::double_boot::DEFAULT_GALAXY_URL.to_owned(),
         exit_when_live: false,
     }
 }

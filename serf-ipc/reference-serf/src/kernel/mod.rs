@@ -47,7 +47,8 @@
 //!
 //! The last parts of the paths: `/count` (events), `/counter`, `/wakes`, `/deadline` (a unit), `/now` (the last event's
 //! date), `/blobs` and `/listeners` (lists) have mark `%noun`; `/whey` is the memory profile with mark `%mass`; `/crash`
-//! crashes. All others, such as `/boot`, are `~`.
+//! crashes. `/boot` is what a king holds against the ship's galaxy, ~zod: `[~ galaxy rift life bone current next]`, where current is 1
+//! and next the count of events. All others are `~`.
 
 mod asm;
 mod clock;

@@ -36,7 +36,11 @@ pub(crate) fn battery() -> Noun {
 fn find() -> Exp {
     let noun = |field| some(tuple([c("noun"), v(field)]));
     let profile = some(tuple([c("mass"), c("state"), c(Noun::YES), v("blobs")]));
+    // [galaxy rift life bone current next]: every event counts as a message to the galaxy that it has not acknowledged.
+    let talk = [c(0_u64), c(0_u64), c(1_u64), c(12_u64), c(1_u64), v("count")];
+    let boot = some(tuple([c("noun"), some(tuple(talk))]));
     let places = [
+        ("boot", boot),
         ("count", noun("count")),
         ("counter", noun("counter")),
         ("wakes", noun("wakes")),

@@ -379,8 +379,13 @@ fn peeks_come_in_three_forms() {
         Ok(some)
     );
     assert_eq!(
-        peek(n![1_u64, "once", "ax", 0_u64, "boot", 0_u64]),
+        peek(n![1_u64, "once", "ax", 0_u64, "nowhere", 0_u64]),
         Ok(Noun::ZERO)
+    );
+    let boot = peek(n![1_u64, "once", "ax", 0_u64, "boot", 0_u64]).unwrap();
+    assert_eq!(
+        boot.slot(31).and_then(Noun::tail),
+        Some(&n![0_u64, 0_u64, 1_u64, 12_u64, 1_u64, 2_u64])
     );
     assert_eq!(peek(n![1_u64, "other", 0_u64]), Ok(Noun::ZERO));
     let crashed = peek(n![1_u64, "once", "ax", 0_u64, "crash", 0_u64]).unwrap_err();

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const BEGINNING: u128 = 0x8000_000d_39a1_aa60 << 64;
 
 /// The ends of the paths at which the kernel is asked: all that it knows, one that crashes, one that it does not know.
-pub(crate) const PEEKS: [&str; 10] = [
+pub(crate) const PEEKS: [&str; 11] = [
     "count",
     "counter",
     "wakes",
@@ -31,6 +31,7 @@ pub(crate) const PEEKS: [&str; 10] = [
     "boot",
     "crash",
     "whey",
+    "nowhere",
 ];
 
 /// What a peek at such a path gives the kernel.
