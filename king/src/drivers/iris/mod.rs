@@ -63,12 +63,15 @@ struct Iris {
     asked: u64,
 }
 
-/// What is on its way, by the ship's numbers; the ship may give one number to several.
+/// Requests by the ship's numbers, of which it may give one to several: each with its own number here, and its task.
+type ByNumber = HashMap<u32, Vec<(u64, AbortHandle)>>;
+
+/// What is on its way.
 #[derive(Clone, Default)]
-struct Running(Arc<Mutex<HashMap<u32, Vec<(u64, AbortHandle)>>>>);
+struct Running(Arc<Mutex<ByNumber>>);
 
 impl Running {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Vec<(u64, AbortHandle)>>> {
+    fn lock(&self) -> MutexGuard<'_, ByNumber> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
