@@ -169,8 +169,9 @@ pub const DOUBLE_BOOT_PATIENCE: Duration = Duration::from_secs(30);
 pub const DOUBLE_BOOT_PATIENCE_TAKING_OVER: Duration = Duration::from_secs(3);
 /// boot: bytes of what a galaxy says; it has some tens.
 pub const DOUBLE_BOOT_BYTES: u64 = 64 << 10;
-/// boot: events after a ship's formulas among which the one is that made it: four come before it, and a pill's kernel ova and props.
-pub const DOUBLE_BOOT_EVENTS: u64 = 64;
+/// boot: events after a ship's formulas that a ship may be made from: a pill has ten or so, and props add theirs. A longer log is that of
+/// a ship that has lived.
+pub const DOUBLE_BOOT_EVENTS: u64 = 256;
 /// boot: a larger one is not it: it has the galaxies' keys, some 60 KB, and what one long list of keys may add.
 pub const DOUBLE_BOOT_EVENT_BYTES: usize = 1 << 20;
 /// How deep `-A` descends into directories; symbolic links are followed and may lead back.

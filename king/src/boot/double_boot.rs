@@ -242,9 +242,30 @@ fn ask(fetcher: &Fetcher, galaxy_url: &str, galaxy: u128, path: &str) -> Option<
     })
 }
 
-/// The rift of the keys that a ship was made with, from the event that it was made by: `[date [/d/term/1 %boot lit %dawn feed ..]]`.
-#[must_use]
-pub fn rift_of_boot(event: &Noun) -> Option<u64> {
+/// What the first events of a log tell of the ship.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beginning {
+    rift: Option<u64>,
+    has_lived: bool,
+}
+
+impl Beginning {
+    /// Takes the next event. At each start a ship is told the king's versions, first of all.
+    pub fn then(&mut self, event: &Noun) {
+        let is_wyrd = event.slot(14).is_some_and(|tag| tag.is_cord("wyrd"));
+        self.has_lived |= self.rift.is_some() && is_wyrd;
+        self.rift = self.rift.or_else(|| rift_of_boot(event));
+    }
+
+    /// The rift of the keys that the ship was made with, if it has not lived since.
+    #[must_use]
+    pub fn rift_if_new(&self) -> Option<u64> {
+        self.rift.filter(|_| !self.has_lived)
+    }
+}
+
+/// The same from the event that made the ship: `[date [/d/term/1 %boot lit %dawn feed ..]]`.
+fn rift_of_boot(event: &Noun) -> Option<u64> {
     let card = event.slot(7)?;
     let dawn = card.head()?.is_cord("boot") && card.slot(14)?.is_cord("dawn");
     // feed = [[2 ~] who rift keys], as dawn makes every one.
@@ -435,5 +456,15 @@ mod tests {
         assert_eq!(rift_of_boot(&event(n!["boot", Noun::NO, "fake", 7_u64])), None);
         assert_eq!(rift_of_boot(&event(n!["verb", Noun::ZERO, Noun::NO])), None);
         assert_eq!(rift_of_boot(&Noun::atom(7)), None);
+
+        // `%wyrd` comes before the event that makes the ship, and again at its first start.
+        let wyrd = event(n!["wyrd", 1_u64, 2_u64]);
+        let mut beginning = Beginning::default();
+        for event in [&wyrd, &made, &event(n!["park", 1_u64])] {
+            beginning.then(event);
+        }
+        assert_eq!(beginning.rift_if_new(), Some(5));
+        beginning.then(&wyrd);
+        assert_eq!(beginning.rift_if_new(), None, "it has lived");
     }
 }

@@ -4,7 +4,7 @@ use super::{Pier, office::Stage};
 use crate::{
     boot::{
         Fetcher, Rank,
-        double_boot::{self, Memory, Verdict},
+        double_boot::{self, Beginning, Memory, Verdict},
     },
     console,
     driver::{PeekAnswer, PlannedPeek},
@@ -102,17 +102,21 @@ async fn ask(url: String, ship: u128, memory: Memory, rift: Option<u64>, patienc
     }
 }
 
-/// The rift of the keys that the ship was made with, if the log still has its beginning. (vere knows it in the process only that made
-/// the ship: one that was refused may then be started again.)
+/// The rift of the keys that a ship was made with which has not lived yet: its log holds what it was made from, and no start. (vere
+/// knows it in the process only that made the ship: one that was refused may then be started again.) Of one that has lived it
+/// proves nothing: its talk with a galaxy may have ended for good reasons.
 async fn rift_of_keys(log: &Replog, life: u32) -> Option<u64> {
+    let mut beginning = Beginning::default();
     let first = EventNumber(u64::from(life) + 1);
     let mut next = first;
     while next.since(first) < limits::DOUBLE_BOOT_EVENTS {
-        let event = log.read(next, 1, 0).await.ok()?.into_iter().next()?;
-        let small = event.jam.len() <= limits::DOUBLE_BOOT_EVENT_BYTES;
-        let noun = small.then(|| cue(&event.jam).ok()).flatten();
-        if let Some(rift) = noun.and_then(|noun| double_boot::rift_of_boot(&noun)) {
-            return Some(rift);
+        let Some(event) = log.read(next, 1, 0).await.ok()?.into_iter().next() else {
+            return beginning.rift_if_new();
+        };
+        if event.jam.len() <= limits::DOUBLE_BOOT_EVENT_BYTES
+            && let Ok(noun) = cue(&event.jam)
+        {
+            beginning.then(&noun);
         }
         next = next.next();
     }
