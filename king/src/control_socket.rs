@@ -127,6 +127,12 @@ async fn converse(stream: tokio::net::UnixStream, handle: PierHandle) -> std::io
     Ok(())
 }
 
+/// Whether a member runs on `pier`, as far as its control socket tells.
+#[must_use]
+pub fn is_served(pier: &Path) -> bool {
+    unix_socket::connect(&pier.join(".urb").join(NAME)).is_ok()
+}
+
 /// Asks the member that runs on `pier` how it stands.
 ///
 /// # Errors

@@ -238,6 +238,17 @@ fn utilities_are_done_by_the_serfs_binary_while_nobody_runs() -> anyhow::Result<
     assert!(loaded.status.success(), "{loaded:?}");
     let info = machine.types(&["info", "zod"])?;
     assert!(said(&info.stdout).contains("epocs:\n  0i0\n"), "{info:?}");
+    let rolled = machine.types(&["roll", "--keep-epochs", "1", "zod"])?;
+    assert!(rolled.status.success(), "{rolled:?}");
+    assert!(
+        said(&rolled.stdout).contains("roll: dropped epoch 0i0"),
+        "{rolled:?}"
+    );
+    let info = machine.types(&["info", "zod"])?;
+    assert!(
+        said(&info.stdout).contains(&format!("epocs:\n  0i{event}\n")),
+        "{info:?}"
+    );
     let run = machine.types(&["-x", "-L", "-b", "127.0.0.1", "zod"])?;
     assert_eq!(run.status.code(), Some(0), "{run:?}");
     Ok(())

@@ -137,6 +137,9 @@ pub struct RollArgs {
     /// How many epochs stay, the new one among them.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub keep_epochs: u64,
+    /// The `urbit` binary that does it on a ship that does not run. Without it: `urbit` on the PATH.
+    #[arg(long, value_name = "FILE", env = "SEGURO_SERF")]
+    pub serf_bin: Option<PathBuf>,
     /// The ship's directory on this machine.
     #[arg(value_name = "PIER")]
     pub pier: PathBuf,

@@ -28,11 +28,7 @@ pub struct UtilityArgs {
 
 /// Has the binary do it in this process's place. Returns only when that fails.
 pub(super) fn run(utility: &str, args: UtilityArgs) -> anyhow::Result<u8> {
-    ensure!(
-        args.serf_bin.as_deref() != Some(Path::new(serf_binary::BUILTIN)),
-        "{utility} is done by an `urbit` binary; the reference serf has no utilities"
-    );
-    let binary = serf_binary::binary(args.serf_bin.as_deref())?;
+    let binary = binary(utility, args.serf_bin.as_deref())?;
     if utility != "eval"
         && let Some(pier) = args.words.last().map(Path::new)
         && pier.is_dir()
@@ -43,4 +39,29 @@ pub(super) fn run(utility: &str, args: UtilityArgs) -> anyhow::Result<u8> {
     }
     let error = Command::new(&binary).arg(utility).args(args.words).exec();
     Err(error).with_context(|| format!("{} cannot be run", binary.display()))
+}
+
+/// Has the binary do it on a pier, and waits until it is done.
+pub(super) fn wait(utility: &str, serf_bin: Option<&Path>, pier: &Path) -> anyhow::Result<()> {
+    let binary = binary(utility, serf_bin)?;
+    inspect::look(pier)?;
+    let status = Command::new(&binary)
+        .arg(utility)
+        .arg(pier)
+        .status()
+        .with_context(|| format!("{} cannot be run", binary.display()))?;
+    ensure!(
+        status.success(),
+        "{} {utility} ended with {status}",
+        binary.display()
+    );
+    Ok(())
+}
+
+fn binary(utility: &str, named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    ensure!(
+        named != Some(Path::new(serf_binary::BUILTIN)),
+        "{utility} is done by an `urbit` binary; the reference serf has no utilities"
+    );
+    serf_binary::binary(named)
 }
