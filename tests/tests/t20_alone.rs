@@ -26,6 +26,20 @@ fn it_boots_stops_and_goes_on() -> anyhow::Result<()> {
 }
 
 #[test]
+fn it_goes_on_from_an_epoch_that_has_no_event_yet() -> anyhow::Result<()> {
+    let mut ship = Ship::new(1, &[])?;
+    ship.boot()?;
+    let epoch = seguro_king::control_socket::ask_roll(ship.pier(0), 1)?;
+    ship.cluster.kill(0)?;
+    ship.cluster.run(0)?;
+    ship.cluster.wait_live(PATIENCE)?;
+    let status = ship.status(0)?;
+    assert_eq!(status.log.epochs, [epoch]);
+    assert!(status.committed > epoch, "its first event is there");
+    Ok(())
+}
+
+#[test]
 fn it_is_killed_under_load_and_has_everything() -> anyhow::Result<()> {
     let mut ship = Ship::new(1, &[])?;
     ship.boot()?;

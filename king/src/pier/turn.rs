@@ -17,7 +17,7 @@ use crate::{
     simulated::{self, Defect},
 };
 use anyhow::{Context, anyhow, bail};
-use replog::{Batch, Commit, Event, Role};
+use replog::{Batch, Commit, Event, ReadError, Role};
 use seguro_event::{EventNumber, Mug};
 use serf_ipc::{ChildEvent, Incoming, Noun, Reply, SerfVersion, SessionError, WorkReply, Writ, jam};
 use std::{sync::Arc, time::Instant};
@@ -369,12 +369,18 @@ impl Pier {
         let Some(office) = &mut self.office else {
             return Ok(());
         };
-        let last = self
-            .log
-            .read(office.barrier, 1, 0)
-            .await
-            .context("the log's last event cannot be read")?;
-        let last = last.first().and_then(|event| clock::date_of_jam(&event.jam));
+        let last = match self.log.read(office.barrier, 1, 0).await {
+            Ok(last) => last.first().and_then(|event| clock::date_of_jam(&event.jam)),
+            // The newest epoch has no event yet, and it is the only one.
+            Err(ReadError::Chopped { .. }) => {
+                tracing::warn!(
+                    event = %office.barrier,
+                    "the ship's last event was dropped with its epoch, and its date with it: this machine's clock must not be behind it"
+                );
+                None
+            }
+            Err(error) => return Err(error).context("the log's last event cannot be read"),
+        };
         office.clock = Some(clock::EventClock::new(last));
         tracing::info!(target: crate::console::TARGET, "vere: checking version compatibility");
         office.plan_wyrd(wyrd::ovum(clock::now(), self.settings.serf.command.version));
