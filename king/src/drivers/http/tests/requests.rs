@@ -159,7 +159,6 @@ fn what_is_not_http_gets_the_bare_answer() {
     for text in [
         "\0\r\n\r\n",
         "GET / HTTP/1.1\r\nno colon\r\n\r\n",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         &many,
         &long,
     ] {

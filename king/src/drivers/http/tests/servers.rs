@@ -137,5 +137,5 @@ fn the_loopback_server_counts_up_past_a_port_that_is_taken() {
     let first = Ship::new();
     let second = Ship::new();
     assert_ne!(first.loopback, second.loopback);
-    assert!(second.loopback > 12_321);
+    assert!(first.loopback.min(second.loopback) >= 12_321);
 }
