@@ -283,7 +283,10 @@ impl Recording {
                     loop {
                         let left = lock(&receive).recv();
                         let Ok(left) = left else { return };
-                        left.judge(self.story, &findings);
+                        // Of a sync that is left out it is only asked whether that is noticed.
+                        if forgotten.is_none() || lock(&findings).broken == 0 {
+                            left.judge(self.story, &findings);
+                        }
                     }
                 });
             }

@@ -156,12 +156,7 @@ fn what_is_not_http_gets_the_bare_answer() {
     let ship = Ship::new();
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(101));
     let long = format!("GET / HTTP/1.1\r\na: {}", "x".repeat(HTTP_HEAD_BYTES));
-    for text in [
-        "\0\r\n\r\n",
-        "GET / HTTP/1.1\r\nno colon\r\n\r\n",
-        &many,
-        &long,
-    ] {
+    for text in ["\0\r\n\r\n", "GET / HTTP/1.1\r\nno colon\r\n\r\n", &many, &long] {
         let mut client = ship.client();
         client.send(text);
         assert_eq!(client.rest(), BARE);
