@@ -16,6 +16,7 @@ pub mod inside;
 pub mod limits;
 pub mod local_cluster;
 pub mod ovum;
+mod peek;
 pub mod pier;
 pub mod pipeline;
 mod ready;

@@ -9,7 +9,7 @@ use super::{
     fetch::Fetcher,
     rank::{Rank, name, sein},
 };
-use crate::limits;
+use crate::{limits, peek};
 use serf_ipc::{Noun, cue, n, text::p};
 
 /// Where a galaxy's web server is; `{}` stands for the galaxy's name.
@@ -20,14 +20,7 @@ const GUIDE: &str = "see https://docs.urbit.org/user-manual/id/guide-to-resets";
 /// What the kernel is asked: a peek's sample, `%ax /boot`.
 #[must_use]
 pub fn sample() -> Noun {
-    n![
-        n![0_u64, 0_u64],
-        1_u64,
-        "once",
-        "ax",
-        Noun::ZERO,
-        n!["boot", Noun::ZERO]
-    ]
+    peek::last(peek::ourselves(), "ax", Noun::ZERO, n!["boot", ()])
 }
 
 /// What a ship remembers of its talk with its galaxy.

@@ -15,7 +15,6 @@ pub mod unix;
 
 #[cfg(test)]
 pub(crate) mod fake_pier;
-mod peek;
 mod report;
 mod udp;
 

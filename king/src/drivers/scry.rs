@@ -4,10 +4,11 @@
 use crate::{
     console,
     driver::{Claim, Driver, DriverContext, Effect, PeekAnswer, Request},
+    peek,
 };
 use anyhow::{Context, ensure};
 use serf_ipc::{
-    Noun, jam, n,
+    Noun, ToNoun, jam,
     text::{Aura, Path as Knots, path::is_canonical_file_path, scot},
 };
 use std::{fs, path::Path};
@@ -59,15 +60,12 @@ impl Scry {
     }
 
     fn sample(&self) -> Noun {
-        let gang = n![0_u64, 0_u64];
-        n![
-            gang,
-            1_u64,
-            "once",
-            self.care.as_str(),
-            self.desk.as_str(),
-            self.spur
-        ]
+        peek::last(
+            peek::ourselves(),
+            &self.care,
+            Noun::cord(&self.desk),
+            self.spur.to_noun(),
+        )
     }
 
     fn extension(&self) -> &'static str {

@@ -6,6 +6,7 @@
 mod catch_up;
 mod control;
 mod double_boot;
+mod last_date;
 mod leaving;
 mod office;
 mod operator;
@@ -65,6 +66,8 @@ pub struct Pier {
     confirming: Pending<(Instant, bool)>,
     /// The question whether the ship lives elsewhere.
     checking: Pending<double_boot::Checked>,
+    /// The question when the last event was.
+    dating: Pending<last_date::Dated>,
     /// Whether this process has followed another leader: an office of its own then takes over from one.
     followed: bool,
     role: watch::Receiver<Role>,
@@ -98,6 +101,7 @@ impl Pier {
             leaving: None,
             confirming: None,
             checking: None,
+            dating: None,
             followed: false,
             role: log.role(),
             commits: log.committed(),
@@ -151,6 +155,7 @@ impl Pier {
                 hold = hear(&mut self.saving.holding) => Heard::Held(hold),
                 confirmed = hear(&mut self.confirming) => Heard::Confirmed(confirmed),
                 checked = hear(&mut self.checking) => Heard::Checked(checked),
+                dated = hear(&mut self.dating) => Heard::Dated(dated),
                 () = hear(&mut self.handing_over) => Heard::Nothing,
                 control = self.control.recv() => Heard::Control(control),
                 changed = installed.changed() => { changed.map_or(Heard::LogGone, |()| Heard::Installed(*installed.borrow_and_update())) }
@@ -201,6 +206,7 @@ enum Heard {
     Held(replog::Hold),
     Confirmed((Instant, bool)),
     Checked(double_boot::Checked),
+    Dated(last_date::Dated),
     Control(Option<Control>),
     Installed(Option<replog::InstalledSnapshot>),
 }

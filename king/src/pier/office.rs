@@ -54,6 +54,8 @@ pub(crate) enum Stage {
     Checking,
     /// It does not, as far as anybody knows.
     Checked,
+    /// The kernel is being asked for the last event's date.
+    Dating,
     /// `%wyrd` is on its way; everything else waits for it.
     Wyrd,
     /// The drivers run.

@@ -69,6 +69,10 @@ impl Pier {
                 Ok(())
             }
             Heard::Checked(checked) => self.heard_checked(checked),
+            Heard::Dated(dated) => {
+                self.heard_dated(dated);
+                Ok(())
+            }
             Heard::Control(Some(control)) => {
                 self.heard_control(control);
                 Ok(())
@@ -151,6 +155,7 @@ impl Pier {
         self.ended_terms = Some(office.term);
         self.confirming = None;
         self.checking = None;
+        self.dating = None;
         self.catch_up.feed_again = false;
         if office.end() && !simulated::has(Defect::RollbackForgotten) {
             tracing::info!("the serf holds events that may not be committed: rolled back");
@@ -369,22 +374,23 @@ impl Pier {
         let Some(office) = &mut self.office else {
             return Ok(());
         };
-        let last = match self.log.read(office.barrier, 1, 0).await {
-            Ok(last) => last.first().and_then(|event| clock::date_of_jam(&event.jam)),
-            // The newest epoch has no event yet, and it is the only one.
-            Err(ReadError::Chopped { .. }) => {
-                tracing::warn!(
-                    event = %office.barrier,
-                    "the ship's last event was dropped with its epoch, and its date with it: this machine's clock must not be behind it"
-                );
-                None
+        match self.log.read(office.barrier, 1, 0).await {
+            Ok(last) => {
+                let date = last.first().and_then(|event| clock::date_of_jam(&event.jam));
+                self.plan_wyrd(date);
             }
+            Err(ReadError::Chopped { .. }) => self.ask_last_date(),
             Err(error) => return Err(error).context("the log's last event cannot be read"),
-        };
+        }
+        Ok(())
+    }
+
+    /// Plans `%wyrd`, later than the last event.
+    pub(super) fn plan_wyrd(&mut self, last: Option<u128>) {
+        let Some(office) = &mut self.office else { return };
         office.clock = Some(clock::EventClock::new(last));
         tracing::info!(target: crate::console::TARGET, "vere: checking version compatibility");
         office.plan_wyrd(wyrd::ovum(clock::now(), self.settings.serf.command.version));
-        Ok(())
     }
 
     /// A ship that is made now: its boot sequence is one batch, committed first and played then (`spec/boot.md` 3).

@@ -11,33 +11,31 @@ use super::{
 };
 use crate::{
     console,
-    drivers::{
-        peek::Answer,
-        udp::{
-            Identity,
-            galaxies::{self, Galaxies},
-            queue::Queue,
-        },
+    drivers::udp::{
+        Identity,
+        galaxies::{self, Galaxies},
+        queue::Queue,
+        shared::{self, Decides},
     },
     limits,
     ovum::Ovum,
+    peek::Answer,
 };
-use serf_ipc::{Goof, Noun};
+use serf_ipc::Goof;
 use std::{collections::HashMap, net::SocketAddrV4, time::Instant};
 
 /// What is to be done.
-#[derive(Debug)]
-pub(crate) enum Act {
-    /// Send this.
-    Send(SocketAddrV4, Vec<u8>),
-    /// Give the ship this packet, and say what became of it to [`Core::heard`].
-    Hear(Ovum),
-    /// Tell the ship.
-    Tell(Ovum),
-    /// Ask the kernel for this ship's lanes, and give the answer to [`Core::lanes`].
-    AskLanes(u128),
-    /// Ask the kernel for this page, at this path, and give the answer to [`Core::page`].
-    AskPage(PageName, Noun),
+pub(crate) type Act = shared::Act<Question>;
+
+/// What the kernel is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// The protocol's version.
+    Version,
+    /// Where a ship is.
+    Lanes(u128),
+    /// A page of what this ship publishes.
+    Page(PageName),
 }
 
 /// A packet that waits for the kernel to say where its receiver is.
@@ -68,34 +66,10 @@ pub(crate) struct Core {
     random: fn() -> Id,
 }
 
-impl Core {
-    /// A driver's state at an office's beginning. `random` makes names of transactions.
-    pub(crate) fn new(identity: Identity, galaxies: Galaxies, random: fn() -> Id) -> Core {
-        Core {
-            identity,
-            version: None,
-            can_scry: true,
-            scry_failures: 0,
-            lanes: LaneCache::new(),
-            waiting: HashMap::new(),
-            waiting_count: 0,
-            pages: Pages::new(),
-            galaxies,
-            stun: Client::new(),
-            queue: Queue::default(),
-            counters: Counters::default(),
-            acts: Vec::new(),
-            random,
-        }
-    }
+impl Decides for Core {
+    type Question = Question;
 
-    /// Takes what is to be done.
-    pub(crate) fn acts(&mut self) -> Vec<Act> {
-        std::mem::take(&mut self.acts)
-    }
-
-    /// A packet came, from there.
-    pub(crate) fn hear(&mut self, from: SocketAddrV4, bytes: &[u8], now: Instant) {
+    fn hear(&mut self, from: SocketAddrV4, bytes: &[u8], now: Instant) {
         if let Some(id) = stun::read_request(bytes) {
             let response = stun::response(id, from).to_vec();
             return self.acts.push(Act::Send(from, response));
@@ -121,18 +95,7 @@ impl Core {
         }
     }
 
-    /// Gives the ship a packet in its turn.
-    fn give(&mut self, ovum: Ovum) {
-        let (next, dropped) = self.queue.put(ovum);
-        self.acts.extend(next.map(Act::Hear));
-        if dropped {
-            self.counters.dropped();
-        }
-    }
-
-    /// What became of a packet that the ship was given. `refused` says why the kernel refused it, if it did. True when
-    /// that is to be shown.
-    pub(crate) fn heard(&mut self, refused: Option<&[Goof]>) -> bool {
+    fn heard(&mut self, refused: Option<&[Goof]>) -> bool {
         self.acts.extend(self.queue.done().map(Act::Hear));
         match refused {
             None => false,
@@ -144,10 +107,68 @@ impl Core {
         }
     }
 
-    /// A packet could not be given to the ship after all.
-    pub(crate) fn not_heard(&mut self) {
+    fn not_heard(&mut self) {
         self.queue.not_done();
         self.counters.dropped();
+    }
+
+    fn answered(&mut self, question: Question, answer: &Answer, now: Instant) {
+        match question {
+            Question::Version => self.version(answer),
+            Question::Lanes(ship) => self.lanes(ship, answer, now),
+            Question::Page(page) => self.page(&page, answer, now),
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.stun.due()
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if self.stun.due().is_none_or(|due| due > now) {
+            return;
+        }
+        let galaxy = self.galaxies.find(self.stun.galaxy());
+        match self.stun.tick(now, galaxy, (self.random)()) {
+            Some(stun_client::Act::Send(to, request)) => self.acts.push(Act::Send(to, request.to_vec())),
+            Some(stun_client::Act::Tell(told)) => self.tell(Some(told)),
+            None => {}
+        }
+    }
+
+    fn acts(&mut self) -> Vec<Act> {
+        std::mem::take(&mut self.acts)
+    }
+}
+
+impl Core {
+    /// A driver's state at an office's beginning. `random` makes names of transactions.
+    pub(crate) fn new(identity: Identity, galaxies: Galaxies, random: fn() -> Id) -> Core {
+        Core {
+            identity,
+            version: None,
+            can_scry: true,
+            scry_failures: 0,
+            lanes: LaneCache::new(),
+            waiting: HashMap::new(),
+            waiting_count: 0,
+            pages: Pages::new(),
+            galaxies,
+            stun: Client::new(),
+            queue: Queue::default(),
+            counters: Counters::default(),
+            acts: Vec::new(),
+            random,
+        }
+    }
+
+    /// Gives the ship a packet in its turn.
+    fn give(&mut self, ovum: Ovum) {
+        let (next, dropped) = self.queue.put(ovum);
+        self.acts.extend(next.map(Act::Hear));
+        if dropped {
+            self.counters.dropped();
+        }
     }
 
     fn hear_wail(&mut self, packet: &Packet<'_>, now: Instant) {
@@ -162,7 +183,10 @@ impl Core {
             Found::Pending | Found::Nothing => {}
             Found::Unknown => match page.spur() {
                 None => self.counters.bad_wail_path(),
-                Some(spur) if self.pages.ask(page.clone(), asker) => self.acts.push(Act::AskPage(page, spur)),
+                Some(spur) if self.pages.ask(page.clone(), asker) => {
+                    let question = shapes::ask_page(&spur);
+                    self.acts.push(Act::Ask(Question::Page(page), question));
+                }
                 Some(_) => self.counters.wails_dropped += 1,
             },
         }
@@ -218,7 +242,8 @@ impl Core {
         let waiting = self.waiting.entry(ship).or_default();
         waiting.push(packet);
         if waiting.len() == 1 {
-            self.acts.push(Act::AskLanes(ship));
+            self.acts
+                .push(Act::Ask(Question::Lanes(ship), shapes::ask_lanes(ship)));
         }
     }
 
@@ -341,24 +366,6 @@ impl Core {
             },
         };
         self.version = Some(version);
-    }
-
-    /// When [`Core::tick`] is to be called.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.stun.due()
-    }
-
-    /// The time has come.
-    pub(crate) fn tick(&mut self, now: Instant) {
-        if self.stun.due().is_none_or(|due| due > now) {
-            return;
-        }
-        let galaxy = self.galaxies.find(self.stun.galaxy());
-        match self.stun.tick(now, galaxy, (self.random)()) {
-            Some(stun_client::Act::Send(to, request)) => self.acts.push(Act::Send(to, request.to_vec())),
-            Some(stun_client::Act::Tell(told)) => self.tell(Some(told)),
-            None => {}
-        }
     }
 
     fn tell(&mut self, told: Option<Told>) {

@@ -7,9 +7,9 @@ use super::{
     shapes::Effect,
     stun,
 };
-use crate::drivers::{
+use crate::{
+    drivers::udp::{Identity, galaxies::Galaxies, shared::Decides},
     peek::Answer,
-    udp::{Identity, galaxies::Galaxies},
 };
 use std::{
     net::{Ipv4Addr, SocketAddrV4},

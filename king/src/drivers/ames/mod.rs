@@ -44,38 +44,26 @@ mod stun_client;
 mod tests;
 
 use self::{
-    core::{Act, Core},
+    core::{Core, Question},
     stun::Id,
 };
-use super::{
-    peek::Answer,
-    udp::{Hear, Network, galaxies},
-};
+use super::udp::{Hear, Network, galaxies, shared::Shared};
 use crate::{
     clock, console,
-    driver::{Claim, Driver, DriverContext, Effect, Outcome, PeekAnswer, Request},
-    ovum::Ovum,
+    driver::{Claim, Driver, DriverContext, Effect, Request},
 };
-use serf_ipc::Noun;
-use std::{
-    net::SocketAddrV4,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
-};
-use tokio::{sync::Notify, task::AbortHandle};
+use std::sync::Arc;
+use tokio::task::AbortHandle;
+
+/// A question that every kernel answers: its protocol's version.
+pub(crate) fn version_sample() -> serf_ipc::Noun {
+    shapes::ask_version()
+}
 
 /// Makes the driver.
 pub(crate) fn new(context: DriverContext, network: Network) -> Box<dyn Driver> {
-    let shared = Arc::new_cyclic(|own| Shared {
-        own: own.clone(),
-        core: Mutex::new(Core::new(network.identity, network.galaxies.clone(), random_id)),
-        network,
-        context,
-        is_over: AtomicBool::new(false),
-        timer: Notify::new(),
-    });
+    let core = Core::new(network.identity, network.galaxies.clone(), random_id);
+    let shared = Shared::new(context, network, core);
     Box::new(Ames {
         shared,
         timer: None,
@@ -84,21 +72,10 @@ pub(crate) fn new(context: DriverContext, network: Network) -> Box<dyn Driver> {
 }
 
 struct Ames {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<Core>>,
     timer: Option<AbortHandle>,
     /// Looks the galaxies up under the ship's domain.
     resolver: Option<AbortHandle>,
-}
-
-/// What the driver and its tasks share.
-struct Shared {
-    own: Weak<Shared>,
-    context: DriverContext,
-    network: Network,
-    core: Mutex<Core>,
-    is_over: AtomicBool,
-    /// The core's next time has changed.
-    timer: Notify,
 }
 
 impl Driver for Ames {
@@ -110,18 +87,17 @@ impl Driver for Ames {
         let shared = &self.shared;
         let context = &shared.context;
         context.intake.plan_now(shapes::born(), None);
-        shared.ask(shapes::ask_version(), |core, answer| core.version(answer));
+        shared.ask(Question::Version, shapes::ask_version());
 
         self.say_unusual_port();
         let hearer = Arc::clone(shared) as Arc<dyn Hear>;
-        let own = shared.own.clone();
-        shared.network.port.open(&context.runtime, hearer, move |bound| {
+        let own = Arc::downgrade(shared);
+        shared.network.port.open(&context.runtime, hearer, move |number| {
             if let Some(shared) = own.upgrade() {
-                shared.bound(bound);
+                bound(&shared, number);
             }
         });
-        let timer = context.runtime.spawn(keep_time(Arc::clone(shared)));
-        self.timer = Some(timer.abort_handle());
+        self.timer = shared.keep_time();
         Ok(())
     }
 
@@ -155,7 +131,7 @@ impl Driver for Ames {
     }
 
     fn stop(&mut self) {
-        self.shared.is_over.store(true, Ordering::SeqCst);
+        self.shared.end();
         self.shared.network.port.close();
         for task in [self.timer.take(), self.resolver.take()].into_iter().flatten() {
             task.abort();
@@ -196,119 +172,23 @@ impl Ames {
     }
 }
 
-impl Hear for Shared {
-    fn hear(&self, from: SocketAddrV4, packet: &[u8]) {
-        self.decide(|core| core.hear(from, packet, clock::instant()));
-    }
-}
-
-impl Shared {
-    fn core(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has the core decide something, and does what comes of it.
-    fn decide<T>(&self, decide: impl FnOnce(&mut Core) -> T) -> T {
-        let (decided, acts) = {
-            let mut core = self.core();
-            let due = core.due();
-            let decided = decide(&mut core);
-            if core.due() != due {
-                self.timer.notify_one();
-            }
-            (decided, core.acts())
-        };
-        self.act(acts);
-        decided
-    }
-
-    fn act(&self, acts: Vec<Act>) {
-        if self.is_over.load(Ordering::SeqCst) {
-            return;
-        }
-        let intake = &self.context.intake;
-        for act in acts {
-            match act {
-                Act::Send(to, packet) => self.network.port.send(to, packet),
-                Act::Hear(ovum) => self.give(ovum),
-                // One in 25 s at most: it always finds a place, except in an office that is about to end.
-                Act::Tell(ovum) => drop(intake.try_plan(ovum, None)),
-                Act::AskLanes(ship) => self.ask(shapes::ask_lanes(ship), move |core, answer| {
-                    core.lanes(ship, answer, clock::instant());
-                }),
-                Act::AskPage(page, spur) => self.ask(shapes::ask_page(&spur), move |core, answer| {
-                    core.page(&page, answer, clock::instant());
-                }),
-            }
-        }
-    }
-
-    /// Gives the ship a packet.
-    fn give(&self, ovum: Ovum) {
-        let own = self.own.clone();
-        let heard = move |outcome: Outcome| {
-            let Some(shared) = own.upgrade() else { return };
-            let Outcome::Bailed(goofs) = outcome else {
-                shared.decide(|core| core.heard(None));
-                return;
+/// The port is bound, or cannot be.
+fn bound(shared: &Shared<Core>, bound: std::io::Result<u16>) {
+    match bound {
+        Ok(number) => {
+            let scope = if shared.network.identity.is_local {
+                " (localhost only)"
+            } else {
+                ""
             };
-            if shared.decide(|core| core.heard(Some(&goofs))) {
-                console::goofs(&goofs);
-            }
-        };
-        if self.context.intake.try_plan(ovum, Some(Box::new(heard))).is_err() {
-            // Questions have taken its place: it is lost, as it might have been on its way here.
-            self.core().not_heard();
+            tracing::info!(target: console::TARGET, "ames: live on {number}{scope}");
+            tracing::info!(target: console::TARGET, "mesa: live on {number}{scope}");
         }
-    }
-
-    /// Asks the kernel, and has the core take the answer.
-    fn ask(&self, sample: Noun, take: impl FnOnce(&mut Core, &Answer) + Send + 'static) {
-        let own = self.own.clone();
-        let answered = move |answer: PeekAnswer| {
-            if let Some(shared) = own.upgrade() {
-                shared.decide(|core| take(core, &Answer::read(answer)));
-            }
-        };
-        if let Err(answered) = self.context.intake.try_peek(sample, Box::new(answered)) {
-            answered(PeekAnswer::Unavailable);
-        }
-    }
-
-    fn bound(&self, bound: std::io::Result<u16>) {
-        match bound {
-            Ok(number) => {
-                let scope = if self.network.identity.is_local {
-                    " (localhost only)"
-                } else {
-                    ""
-                };
-                tracing::info!(target: console::TARGET, "ames: live on {number}{scope}");
-                tracing::info!(target: console::TARGET, "mesa: live on {number}{scope}");
-            }
-            Err(error) => {
-                tracing::error!(target: console::TARGET, "ames: bind: {error}");
-                self.context.intake.request(Request::Fatal(format!(
-                    "ames: the UDP port cannot be bound: {error}; choose another with -p"
-                )));
-            }
-        }
-    }
-}
-
-/// Wakes the core when its time comes.
-async fn keep_time(shared: Arc<Shared>) {
-    loop {
-        let due = shared.core().due();
-        let come = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = come => shared.decide(|core| core.tick(clock::instant())),
-            () = shared.timer.notified() => {}
+        Err(error) => {
+            tracing::error!(target: console::TARGET, "ames: bind: {error}");
+            shared.context.intake.request(Request::Fatal(format!(
+                "ames: the UDP port cannot be bound: {error}; choose another with -p"
+            )));
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Looks the galaxies up, all of them, again and again (`spec/drivers.md` section 8).
 
-use super::Shared;
-use crate::{drivers::udp::galaxies, limits};
+use super::core::Core;
+use crate::{
+    drivers::udp::{galaxies, shared::Shared},
+    limits,
+};
 use std::{
     future::Future,
     net::{Ipv4Addr, SocketAddr},
@@ -10,7 +13,7 @@ use std::{
 use tokio::task::JoinSet;
 
 /// Looks up the galaxies under a domain until it is aborted, or the driver is gone.
-pub(crate) async fn run(shared: Weak<Shared>, domain: String) {
+pub(crate) async fn run(shared: Weak<Shared<Core>>, domain: String) {
     loop {
         round(&domain, system, |galaxy, address| {
             if let Some(shared) = shared.upgrade() {

@@ -5,8 +5,8 @@ use super::{
     stun_client::Told,
 };
 use crate::{
-    drivers::peek::{last, ourselves},
     ovum::Ovum,
+    peek::{last, ourselves},
 };
 use serf_ipc::{AtPath, FromNoun, Noun, ShapeError, n, text};
 use std::net::SocketAddrV4;

@@ -1,7 +1,7 @@
 //! The driver with recorded effects and real sockets, and its decisions alone.
 
 use super::{
-    core::{Act, Core},
+    core::{Act, Core, Question},
     lanes::Address,
     packet::{self, Head, Packet},
     shapes::{self, Effect},
@@ -11,14 +11,15 @@ use crate::{
     driver::{Claim, Driver, DriverContext, Outcome, PeekAnswer},
     drivers::{
         fake_pier::{FakePier, commit, tell},
-        peek::Answer,
         udp::{
             Identity, Network,
             galaxies::{self, Galaxies},
+            shared::Decides,
         },
     },
     limits,
     ovum::Ovum,
+    peek::Answer,
 };
 use serf_ipc::{Goof, Noun, cue, jam, n};
 use std::{
@@ -135,6 +136,22 @@ fn it_begins_as_the_c_king_does() {
     assert_eq!(release(&pier, &mut *ames, NAIL), Claim::Taken);
     assert_eq!(figure(&*ames, "cached-lanes"), 1);
     pier.assert_silent();
+}
+
+#[test]
+fn what_a_kernel_answers_has_the_ships_date() {
+    let recorded = noun(VERSION);
+    let date = crate::peek::date(&recorded).expect("a date");
+    let path = recorded.slot(14).unwrap();
+    let knot = path.iter_list().nth(3).unwrap().unwrap();
+    assert!(knot.is_cord(&serf_ipc::text::da::format(date)));
+    for none in [
+        Noun::ZERO,
+        n![0_u64, "noun", 7_u64],
+        n![0_u64, "omen", 0_u64, "noun", 7_u64],
+    ] {
+        assert_eq!(crate::peek::date(&none), None);
+    }
 }
 
 #[test]
@@ -486,7 +503,7 @@ fn a_galaxy_forwards_where_its_kernel_says() {
     let mut core = world(0, false);
     let (first, second) = (between(PLANET, MOON, b"1"), between(PLANET, MOON, b"2"));
     core.hear(FAR, &first, now);
-    let [Act::AskLanes(MOON)] = core.acts()[..] else {
+    let [Act::Ask(Question::Lanes(MOON), _)] = core.acts()[..] else {
         panic!("the kernel is asked");
     };
     assert_eq!(
@@ -610,14 +627,11 @@ fn a_wail_is_answered_from_the_kernel_s_page_and_then_from_memory() {
     );
     core.hear(NEC, &wail(4098, b"/c/x/1"), now);
     let acts = core.acts();
-    let [Act::AskPage(page, spur)] = &acts[..] else {
+    let [Act::Ask(Question::Page(page), sample)] = &acts[..] else {
         panic!("the kernel is asked, not {acts:?}");
     };
     let path = n!["fine", "hunk", "4.097", "4.096", "c", "x", "1", 0_u64];
-    assert_eq!(
-        shapes::ask_page(spur),
-        n![0_u64, 1_u64, "once", "ax", 0_u64, path]
-    );
+    assert_eq!(*sample, n![0_u64, 1_u64, "once", "ax", 0_u64, path]);
     core.hear(NEC, &wail(4099, b"/c/x/1"), now);
     assert!(core.acts().is_empty(), "who asks meanwhile asks again");
 
@@ -658,7 +672,7 @@ fn strangers_questions_are_bounded_and_asked_again() {
     assert_eq!(acts.len(), limits::AMES_FINE_PEEKS);
     assert_eq!(of(&core, "wails-dropped"), limits::AMES_FINE_PEEKS as u64);
     for act in acts {
-        let Act::AskPage(page, _) = act else {
+        let Act::Ask(Question::Page(page), _) = act else {
             panic!("{act:?}")
         };
         core.page(&page, &Answer::Nothing, now);
@@ -666,7 +680,7 @@ fn strangers_questions_are_bounded_and_asked_again() {
     assert!(core.acts().is_empty());
     core.hear(NEC, &wail(1, b"/0"), now);
     assert!(
-        matches!(core.acts()[..], [Act::AskPage(..)]),
+        matches!(core.acts()[..], [Act::Ask(Question::Page(_), _)]),
         "what was blocked is asked again"
     );
     core.hear(NEC, &wail(1, b"/\n"), now);

@@ -1,6 +1,7 @@
 //! `/_~_/<ship>/<desk>/<case>/<spur>`: what a client reads from the ship without an event (`spec/drivers.md` section 6).
 
 use super::shapes::Header;
+use crate::peek;
 use serf_ipc::{
     Noun, ToNoun, n,
     text::{self, Path},
@@ -56,7 +57,7 @@ impl Beam {
         let cord = |bytes: &[u8]| Noun::from_le_bytes(bytes);
         let spur = self.spur.to_noun();
         match &self.case {
-            None => n![gang, 1_u8, "once", "ex", cord(&self.desk), spur],
+            None => peek::last(gang, "ex", cord(&self.desk), spur),
             Some(case) => n![
                 gang,
                 0_u8,

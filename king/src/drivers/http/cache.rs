@@ -4,9 +4,12 @@ use super::{
     beam::Beam,
     shapes::{Entry, Grown},
 };
-use crate::limits::{HTTP_CACHE_ANSWERS, HTTP_CACHE_BYTES};
+use crate::{
+    limits::{HTTP_CACHE_ANSWERS, HTTP_CACHE_BYTES},
+    peek::{self, ourselves},
+};
 use serf_ipc::{
-    FromNoun, Noun, ToNoun, n,
+    FromNoun, Noun, ToNoun,
     text::{Path, cord},
 };
 use std::{
@@ -64,9 +67,8 @@ impl Page {
     /// What the kernel is asked.
     pub(crate) fn sample(&self) -> Noun {
         let anybody = Noun::ZERO;
-        let ourselves = || n![0_u8, 0_u8];
         match self {
-            Page::Grown(path) => n![ourselves(), 1_u8, "once", "ex", 0_u8, path.to_noun()],
+            Page::Grown(path) => peek::last(ourselves(), "ex", Noun::ZERO, path.to_noun()),
             Page::Scry { is_known: true, beam } => beam.sample(ourselves()),
             Page::Scry {
                 is_known: false,
@@ -188,6 +190,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serf_ipc::n;
 
     fn grown(aeon: &str, url: &str) -> Grown {
         Grown {

@@ -13,19 +13,18 @@ use super::{
 };
 use crate::{
     console,
-    drivers::{
-        peek::Answer,
-        udp::{
-            Identity,
-            cache::Cache,
-            galaxies::{self, Galaxies},
-            queue::Queue,
-        },
+    drivers::udp::{
+        Identity,
+        cache::Cache,
+        galaxies::{self, Galaxies},
+        queue::Queue,
+        shared::{self, Decides},
     },
     limits,
     ovum::Ovum,
+    peek::Answer,
 };
-use serf_ipc::Noun;
+use serf_ipc::{Goof, Noun};
 use std::{
     collections::HashSet,
     net::{Ipv4Addr, SocketAddrV4},
@@ -40,15 +39,7 @@ const WHOLE: u8 = 31;
 const REFUSED_SAID: u64 = 100_000;
 
 /// What is to be done.
-#[derive(Debug)]
-pub(crate) enum Act {
-    /// Send this.
-    Send(SocketAddrV4, Vec<u8>),
-    /// Give the ship this packet, and say what became of it to [`Core::heard`].
-    Hear(Ovum),
-    /// Ask the kernel this, and give the answer to [`Core::answered`].
-    Ask(Question, Noun),
-}
+pub(crate) type Act = shared::Act<Question>;
 
 /// What the kernel is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -90,6 +81,76 @@ pub(crate) struct Core {
     acts: Vec<Act>,
 }
 
+impl Decides for Core {
+    type Question = Question;
+
+    fn hear(&mut self, from: SocketAddrV4, bytes: &[u8], now: Instant) {
+        let packet = match Packet::parse(bytes) {
+            _ if bytes.len() > packet::PACKET => return self.refused(Refused::Length),
+            Ok(packet) => packet,
+            Err(why) => return self.refused(why),
+        };
+        let is_own = packet.name().ship == self.identity.ship;
+        match &packet.body {
+            Body::Page { .. } => self.hear_page(from, packet, now),
+            Body::Peek(name) if is_own => self.hear_peek(from, name, now),
+            Body::Poke { .. } if is_own => self.hear_poke(from, &packet, now),
+            Body::Peek(_) | Body::Poke { .. } => self.forward(from, packet, now),
+        }
+    }
+
+    fn heard(&mut self, refused: Option<&[Goof]>) -> bool {
+        self.acts.extend(self.queue.done().map(Act::Hear));
+        let is_refused = refused.is_some();
+        if is_refused {
+            tracing::info!(target: console::TARGET, "mesa: hear bail");
+            self.counters.failed += 1;
+        }
+        is_refused
+    }
+
+    fn not_heard(&mut self) {
+        self.queue.not_done();
+        self.counters.dropped += 1;
+    }
+
+    fn answered(&mut self, question: Question, answer: &Answer, now: Instant) {
+        self.asked.remove(&question);
+        match question {
+            Question::Sponsors(ship) => {
+                let galaxy = answer.noun().and_then(shapes::read_sponsors);
+                if galaxy.is_some() {
+                    self.peers.change(ship, |peer| peer.galaxy = galaxy);
+                }
+            }
+            Question::Lanes(ship) => {
+                if let Some((galaxy, direct)) = answer.noun().and_then(shapes::known_lanes) {
+                    self.peers.change(ship, |peer| {
+                        peer.galaxy = Some(galaxy);
+                        peer.direct = direct.or(peer.direct);
+                    });
+                }
+            }
+            Question::Message(of, name) => self.message(of, &name, answer, now),
+            Question::Claim(key) => self.claimed(key, answer, now),
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.requests.first_due()
+    }
+
+    fn tick(&mut self, now: Instant) {
+        while let Some(key) = self.requests.take_due(now) {
+            self.again(&key, now);
+        }
+    }
+
+    fn acts(&mut self) -> Vec<Act> {
+        std::mem::take(&mut self.acts)
+    }
+}
+
 impl Core {
     /// A driver's state at an office's beginning.
     pub(crate) fn new(identity: Identity, galaxies: Galaxies) -> Core {
@@ -108,30 +169,9 @@ impl Core {
         }
     }
 
-    /// Takes what is to be done.
-    pub(crate) fn acts(&mut self) -> Vec<Act> {
-        std::mem::take(&mut self.acts)
-    }
-
     #[cfg(test)]
     pub(crate) fn has_acts(&self) -> bool {
         !self.acts.is_empty()
-    }
-
-    /// A packet came, from there.
-    pub(crate) fn hear(&mut self, from: SocketAddrV4, bytes: &[u8], now: Instant) {
-        let packet = match Packet::parse(bytes) {
-            _ if bytes.len() > packet::PACKET => return self.refused(Refused::Length),
-            Ok(packet) => packet,
-            Err(why) => return self.refused(why),
-        };
-        let is_own = packet.name().ship == self.identity.ship;
-        match &packet.body {
-            Body::Page { .. } => self.hear_page(from, packet, now),
-            Body::Peek(name) if is_own => self.hear_peek(from, name, now),
-            Body::Poke { .. } if is_own => self.hear_poke(from, &packet, now),
-            Body::Peek(_) | Body::Poke { .. } => self.forward(from, packet, now),
-        }
     }
 
     fn refused(&mut self, why: Refused) {
@@ -224,29 +264,6 @@ impl Core {
     fn ask_about(&mut self, question: Question, sample: Noun) {
         if self.asked.len() < limits::MESA_MEETS && self.asked.insert(question.clone()) {
             self.acts.push(Act::Ask(question, sample));
-        }
-    }
-
-    /// The kernel has answered.
-    pub(crate) fn answered(&mut self, question: Question, answer: &Answer, now: Instant) {
-        self.asked.remove(&question);
-        match question {
-            Question::Sponsors(ship) => {
-                let galaxy = answer.noun().and_then(shapes::read_sponsors);
-                if galaxy.is_some() {
-                    self.peers.change(ship, |peer| peer.galaxy = galaxy);
-                }
-            }
-            Question::Lanes(ship) => {
-                if let Some((galaxy, direct)) = answer.noun().and_then(shapes::known_lanes) {
-                    self.peers.change(ship, |peer| {
-                        peer.galaxy = Some(galaxy);
-                        peer.direct = direct.or(peer.direct);
-                    });
-                }
-            }
-            Question::Message(of, name) => self.message(of, &name, answer, now),
-            Question::Claim(key) => self.claimed(key, answer, now),
         }
     }
 
@@ -479,18 +496,6 @@ impl Core {
         self.counters.dropped += u64::from(dropped);
     }
 
-    /// A packet that the ship was given is computed, or refused.
-    pub(crate) fn heard(&mut self, is_refused: bool) {
-        self.counters.failed += u64::from(is_refused);
-        self.acts.extend(self.queue.done().map(Act::Hear));
-    }
-
-    /// A packet could not be given to the ship after all.
-    pub(crate) fn not_heard(&mut self) {
-        self.queue.not_done();
-        self.counters.dropped += 1;
-    }
-
     /// Sends a packet, if its address leads anywhere.
     fn send(&mut self, mut to: SocketAddrV4, bytes: Vec<u8>) {
         if self.identity.is_local {
@@ -501,18 +506,6 @@ impl Core {
             return;
         }
         self.acts.push(Act::Send(to, bytes));
-    }
-
-    /// When [`Core::tick`] is to be called.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.requests.first_due()
-    }
-
-    /// The time has come.
-    pub(crate) fn tick(&mut self, now: Instant) {
-        while let Some(key) = self.requests.take_due(now) {
-            self.again(&key, now);
-        }
     }
 
     /// A request has waited for its answer for long enough.

@@ -8,10 +8,8 @@ use super::{
 };
 use crate::{
     driver::PeekAnswer,
-    drivers::{
-        peek::Answer,
-        udp::{Identity, galaxies::Galaxies},
-    },
+    drivers::udp::{Identity, galaxies::Galaxies, shared::Decides},
+    peek::Answer,
 };
 use std::{
     net::{Ipv4Addr, SocketAddrV4},

@@ -43,54 +43,26 @@ mod shapes;
 #[cfg(test)]
 mod tests;
 
-use self::core::{Act, Core, Question};
-use super::{
-    peek::Answer,
-    udp::{Hear, Network, galaxies},
-};
+use self::core::Core;
+use super::udp::{Hear, Network, galaxies, shared::Shared};
 use crate::{
     clock, console,
-    driver::{Claim, Driver, DriverContext, Effect, Outcome, PeekAnswer},
-    ovum::Ovum,
+    driver::{Claim, Driver, DriverContext, Effect},
 };
-use serf_ipc::Noun;
-use std::{
-    net::SocketAddrV4,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
-};
-use tokio::{sync::Notify, task::AbortHandle};
+use std::sync::Arc;
+use tokio::task::AbortHandle;
 
 /// Makes the driver. `network` is what it shares with ames' driver, which opens it.
 pub(crate) fn new(context: DriverContext, network: Network) -> Box<dyn Driver> {
-    let shared = Arc::new_cyclic(|own| Shared {
-        own: own.clone(),
-        core: Mutex::new(Core::new(network.identity, network.galaxies.clone())),
-        network,
-        context,
-        is_over: AtomicBool::new(false),
-        timer: Notify::new(),
-    });
+    let core = Core::new(network.identity, network.galaxies.clone());
+    let shared = Shared::new(context, network, core);
     shared.network.port.set_mesa(Arc::clone(&shared) as Arc<dyn Hear>);
     Box::new(Mesa { shared, timer: None })
 }
 
 struct Mesa {
-    shared: Arc<Shared>,
+    shared: Arc<Shared<Core>>,
     timer: Option<AbortHandle>,
-}
-
-/// What the driver and its tasks share.
-struct Shared {
-    own: Weak<Shared>,
-    context: DriverContext,
-    network: Network,
-    core: Mutex<Core>,
-    is_over: AtomicBool,
-    /// The core's next time has changed.
-    timer: Notify,
 }
 
 impl Driver for Mesa {
@@ -103,8 +75,7 @@ impl Driver for Mesa {
         if galaxies::galaxy(shared.network.identity.ship).is_some() {
             tracing::info!(target: console::TARGET, "mesa: forwarding enabled");
         }
-        let timer = shared.context.runtime.spawn(keep_time(Arc::clone(shared)));
-        self.timer = Some(timer.abort_handle());
+        self.timer = shared.keep_time();
         Ok(())
     }
 
@@ -141,7 +112,7 @@ impl Driver for Mesa {
     }
 
     fn stop(&mut self) {
-        self.shared.is_over.store(true, Ordering::SeqCst);
+        self.shared.end();
         if let Some(timer) = self.timer.take() {
             timer.abort();
         }
@@ -151,91 +122,5 @@ impl Driver for Mesa {
 impl Drop for Mesa {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-impl Hear for Shared {
-    fn hear(&self, from: SocketAddrV4, packet: &[u8]) {
-        self.decide(|core| core.hear(from, packet, clock::instant()));
-    }
-}
-
-impl Shared {
-    fn core(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has the core decide something, and does what comes of it.
-    fn decide(&self, decide: impl FnOnce(&mut Core)) {
-        let acts = {
-            let mut core = self.core();
-            let due = core.due();
-            decide(&mut core);
-            if core.due() != due {
-                self.timer.notify_one();
-            }
-            core.acts()
-        };
-        if self.is_over.load(Ordering::SeqCst) {
-            return;
-        }
-        for act in acts {
-            match act {
-                Act::Send(to, packet) => self.network.port.send(to, packet),
-                Act::Hear(ovum) => self.give(ovum),
-                Act::Ask(question, sample) => self.ask(question, sample),
-            }
-        }
-    }
-
-    /// Gives the ship a packet.
-    fn give(&self, ovum: Ovum) {
-        let own = self.own.clone();
-        let heard = move |outcome: Outcome| {
-            let Some(shared) = own.upgrade() else { return };
-            let goofs = match outcome {
-                Outcome::Bailed(goofs) => Some(goofs),
-                Outcome::Committed { .. } | Outcome::Dropped(_) | Outcome::Unknown => None,
-            };
-            shared.decide(|core| core.heard(goofs.is_some()));
-            if let Some(goofs) = goofs {
-                tracing::info!(target: console::TARGET, "mesa: hear bail");
-                console::goofs(&goofs);
-            }
-        };
-        if self.context.intake.try_plan(ovum, Some(Box::new(heard))).is_err() {
-            // Questions have taken its place: it is lost, as it might have been on its way here.
-            self.core().not_heard();
-        }
-    }
-
-    /// Asks the kernel, and has the core take the answer.
-    fn ask(&self, question: Question, sample: Noun) {
-        let own = self.own.clone();
-        let answered = move |answer: PeekAnswer| {
-            if let Some(shared) = own.upgrade() {
-                shared.decide(|core| core.answered(question, &Answer::read(answer), clock::instant()));
-            }
-        };
-        if let Err(answered) = self.context.intake.try_peek(sample, Box::new(answered)) {
-            answered(PeekAnswer::Unavailable);
-        }
-    }
-}
-
-/// Wakes the core when its time comes.
-async fn keep_time(shared: Arc<Shared>) {
-    loop {
-        let due = shared.core().due();
-        let come = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = come => shared.decide(|core| core.tick(clock::instant())),
-            () = shared.timer.notified() => {}
-        }
     }
 }

@@ -2,12 +2,10 @@
 
 use super::{lss::Hash, messages::MessageName, packet::Auth};
 use crate::{
-    drivers::{
-        ames::lanes,
-        peek::{last, ourselves},
-    },
+    drivers::ames::lanes,
     limits,
     ovum::Ovum,
+    peek::{last, ourselves},
 };
 use serf_ipc::{AtPath, FromNoun, Noun, ShapeError, n, text};
 use std::net::{Ipv4Addr, SocketAddrV4};

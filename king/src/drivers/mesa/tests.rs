@@ -12,10 +12,14 @@ use crate::{
     drivers::{
         ames,
         fake_pier::{FakePier, commit},
-        peek::Answer,
-        udp::{Identity, Network, galaxies, galaxies::Galaxies},
+        udp::{
+            Identity, Network,
+            galaxies::{self, Galaxies},
+            shared::Decides,
+        },
     },
     limits,
+    peek::Answer,
 };
 use serf_ipc::{Noun, n};
 use std::{
@@ -136,8 +140,9 @@ impl King {
                         let read = (0..2000)
                             .find_map(|zeros| Packet::parse(&[&packet[..], &vec![0; zeros]].concat()).ok());
                         self.heard.push(read.expect("a packet"));
-                        self.core.heard(false);
+                        self.core.heard(None);
                     }
+                    Act::Tell(ovum) => panic!("mesa tells its ship nothing of itself: {ovum:?}"),
                     Act::Ask(question, _) => {
                         self.asked.push(question.clone());
                         let answer = self.answer(&question);

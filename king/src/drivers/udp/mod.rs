@@ -7,6 +7,7 @@
 pub(crate) mod cache;
 pub(crate) mod galaxies;
 pub(crate) mod queue;
+pub(crate) mod shared;
 
 use self::galaxies::Galaxies;
 use crate::{console, driver::DriverContext, limits, settings::DriverSettings};

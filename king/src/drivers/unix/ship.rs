@@ -9,7 +9,7 @@
 use super::names::MountName;
 use crate::{
     driver::{Intake, PeekAnswer},
-    limits,
+    limits, peek,
 };
 use serf_ipc::{FromNoun, Noun, Octs, n, text};
 use std::collections::HashMap;
@@ -163,7 +163,12 @@ impl Ship {
 
 /// `[%once care desk path]`, asked with all rights.
 fn once(care: &str, desk: &str, path: &[&str]) -> Noun {
-    n![n![0u64, 0u64], 1u64, "once", care, desk, path]
+    peek::last(
+        peek::ourselves(),
+        care,
+        Noun::cord(desk),
+        Noun::list(path.iter().map(|knot| Noun::cord(knot))),
+    )
 }
 
 /// Of `[%omen path mark data]`, the answer to a `%once`, the `[mark data]`.

@@ -156,18 +156,14 @@ fn who_is_logged_in_hears_what_the_ship_prints() {
 #[test]
 fn a_grown_page_is_read_once_and_then_known() {
     let mut ship = Ship::with_session();
+    let sample = |aeon| {
+        let page = path(&["cache", aeon, "~~~2f.page~3f.q"]);
+        n![n![0_u8, 0_u8], 1_u8, "once", "ex", 0_u8, page]
+    };
     ship.grow("1", "~~~2f.page~3f.q");
-    let sample = n![
-        n![0_u8, 0_u8],
-        1_u8,
-        "once",
-        "ex",
-        0_u8,
-        path(&["cache", "1", "~~~2f.page~3f.q"])
-    ];
     let mut client = ship.client();
     client.get("/page?q");
-    let peek = ship.read(&sample);
+    let peek = ship.read(&sample("1"));
     (peek.answer)(last(&entry(false, "hello")));
     client.expects(&shown("hello"));
     client.get("/page?q");
@@ -186,15 +182,7 @@ fn a_grown_page_is_read_once_and_then_known() {
     // The page changes, and is for some only.
     ship.grow("2", "~~~2f.page~3f.q");
     client.get("/page?q");
-    let sample = n![
-        n![0_u8, 0_u8],
-        1_u8,
-        "once",
-        "ex",
-        0_u8,
-        path(&["cache", "2", "~~~2f.page~3f.q"])
-    ];
-    let peek = ship.read(&sample);
+    let peek = ship.read(&sample("2"));
     (peek.answer)(last(&entry(true, "secret")));
     client.expects(&reply("403 Unauthorized", "unauthorized"));
     client.ask("GET /page?q", COOKIE);

@@ -1,7 +1,7 @@
 //! Questions to the kernel about the ship as it is, and what the kernel says to them (`spec/drivers.md` section 0, "last").
 
 use crate::driver::PeekAnswer;
-use serf_ipc::{Noun, n};
+use serf_ipc::{Noun, n, text::da};
 
 /// The gang `[~ ~]`: for nobody but the ship.
 pub(crate) fn ourselves() -> Noun {
@@ -43,4 +43,14 @@ impl Answer {
             Answer::Nothing | Answer::Unavailable => None,
         }
     }
+}
+
+/// The ship's date at a question about it as it is, which is that of its last event: `[~ %omen path ..]`, whose path begins
+/// `/care/ship/desk/date`.
+pub(crate) fn date(answer: &Noun) -> Option<u128> {
+    let path = answer
+        .slot(14)
+        .filter(|_| answer.slot(6).is_some_and(|tag| tag.is_cord("omen")))?;
+    let date = path.iter_list().nth(3)?.ok()?.as_cord()?;
+    da::parse(&date).ok()
 }
