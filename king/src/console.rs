@@ -22,13 +22,18 @@ use tracing_subscriber::{
 /// The target of console lines.
 pub const TARGET: &str = "console";
 /// Columns to which the ship's own prints are broken where there is no terminal.
-pub(crate) const WIDTH: usize = 80;
+const WIDTH: usize = 80;
 
 /// The terminal, while the king has one.
 static TERMINAL: RwLock<Option<Terminal>> = RwLock::new(None);
 
 fn terminal() -> Option<Terminal> {
     TERMINAL.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Columns to which the ship's own prints are broken, for whoever they are.
+pub(crate) fn columns() -> usize {
+    terminal().map_or(WIDTH, |terminal| terminal.columns())
 }
 
 /// The king's hold on its terminal: dropping it gives that back as it was.

@@ -41,7 +41,7 @@ impl Slogs {
         }
         let text = match what.as_cord() {
             Some(text) => event(&text),
-            None => tank::lines(what, console::WIDTH)
+            None => tank::lines(what, console::columns())
                 .iter()
                 .map(|line| event(line))
                 .collect(),
