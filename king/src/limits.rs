@@ -306,6 +306,20 @@ pub const AMES_LIST: usize = 64;
 pub const AMES_DNS_EVERY: Duration = Duration::from_secs(300);
 /// ames: galaxies that are looked up at once. Each takes a thread while it waits for an answer.
 pub const AMES_DNS_AT_ONCE: usize = 16;
+/// ames: how long the first request to a gateway waits for its answer; doubled for each of the next (RFC 6886).
+pub const NAT_PMP_PATIENCE: Duration = Duration::from_millis(250);
+/// ames: requests until a gateway is taken for deaf: two minutes (RFC 6886).
+pub const NAT_PMP_TRIES: u32 = 9;
+/// ames: how long after that, or after a refusal, it is asked again: it may have been told to answer, or be another.
+pub const NAT_PMP_REST: Duration = Duration::from_secs(600);
+/// ames: how soon a mapping is renewed at the earliest, whatever a gateway says of its life.
+pub const NAT_PMP_RENEW_LEAST: Duration = Duration::from_secs(60);
+/// ames: and at the latest: a gateway that began anew has forgotten it.
+pub const NAT_PMP_RENEW_MOST: Duration = Duration::from_secs(3600);
+/// ames: bytes that are read of a gateway's answer. It has 16; an answer of the next protocol's may have 1,100.
+pub const NAT_PMP_ANSWER_BYTES: usize = 1100;
+/// ames: bytes that are read of the system's table of routes: 8,000 routes.
+pub const NAT_PMP_ROUTES_BYTES: u64 = 1 << 20;
 
 /// mesa: ships of which it is known where they are; the oldest of more are forgotten, and met again.
 pub const MESA_PEERS: usize = 100_000;

@@ -25,6 +25,8 @@ pub struct DriverSettings {
     pub local: bool,
     /// `-p`: the UDP port; 0 is a galaxy's own, and any other ship's any.
     pub ames_port: u16,
+    /// `--nat-pmp`: who is asked to map the UDP port; None asks nobody.
+    pub nat_pmp: Option<crate::drivers::ames::nat_pmp::Gateway>,
     /// `--no-conn`: no control socket.
     pub no_conn: bool,
     /// `--behn-allow-blocked`: go on without timers when a wake fails.
@@ -53,6 +55,7 @@ impl Default for DriverSettings {
             https_port: None,
             local: false,
             ames_port: 0,
+            nat_pmp: None,
             no_conn: false,
             behn_allow_blocked: false,
             alone: true,

@@ -81,6 +81,7 @@ pub(super) fn meant(args: BareArgs) -> anyhow::Result<Meant> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drivers::ames::nat_pmp::Gateway;
     use clap::Parser;
 
     fn command(words: &str) -> Vec<String> {
@@ -124,6 +125,10 @@ mod tests {
             panic!("a run")
         };
         assert_eq!((run.member.no_tty, run.member.snap_time), (true, Some(3)));
+        let Ok(Meant::Run(run)) = understood("king --jumbo-bloq 13 --nat-pmp ./zod") else {
+            panic!("a run")
+        };
+        assert_eq!(run.member.nat_pmp, Some(Gateway::OfRoute));
     }
 
     #[test]
@@ -193,6 +198,9 @@ mod tests {
             "king -t",
             "king zod bus",
             "king --loom 19 zod",
+            "king --jumbo-bloq 12 zod",
+            "king --jumbo-bloq 30 zod",
+            "king --nat-pmp=gateway zod",
             "king --nope zod",
         ] {
             assert!(understood(words).is_err(), "{words}");

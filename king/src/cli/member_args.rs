@@ -1,7 +1,7 @@
 //! How a member runs: the options that `boot` and `run` share, vere's under vere's names (`spec/cli.md` section 2).
 
 use super::numbers::{number, within};
-use crate::{boot::double_boot, console::LogFormat, limits};
+use crate::{boot::double_boot, console::LogFormat, drivers::ames::nat_pmp::Gateway, limits};
 use clap::{Args, ValueEnum};
 use serf_ipc::SerfVersion;
 use std::{
@@ -146,6 +146,17 @@ pub struct MemberArgs {
     /// The UDP port for other ships; 0 is the one that belongs to a galaxy, and any free one for other ships.
     #[arg(short = 'p', long, value_name = "PORT", default_value_t = 0, value_parser = number::<u16>)]
     pub ames_port: u16,
+    /// Have the gateway send on what comes to the same UDP port of its own (NAT-PMP): the default route's, or the one that is
+    /// named. Only the member that leads asks, and gives it back when it no longer does. vere always asks; here nobody does
+    /// unless told to, since a machine of a cluster seldom stands behind a home's gateway.
+    #[arg(
+        long,
+        value_name = "IPV4[:PORT]",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = Gateway::OF_ROUTE
+    )]
+    pub nat_pmp: Option<Gateway>,
     /// Where a galaxy's web server is, {} standing for its name: it is asked whether this ship lives elsewhere too.
     #[arg(long, value_name = "URL", default_value = double_boot::DEFAULT_GALAXY_URL)]
     pub galaxy_url: String,
@@ -183,7 +194,8 @@ pub struct MemberArgs {
 
 /// Options of vere that mean nothing here: this king computes nothing in a loom of its own (`--urth-loom`, `-J`), always starts
 /// its serf without hashboards (`-S`), copies no binary into a pier (`--no-dock`) and never aborts (`-a`); `-K` and `-n` have no
-/// effect in vere either.
+/// effect in vere either. Nor has `--jumbo-bloq`: vere asks its kernel for messages of mesa's whole, keeps them whole and cuts
+/// them itself, whatever part of one a fragment's number would belong to.
 #[derive(Clone, Debug, Args)]
 pub struct IgnoredArgs {
     #[arg(long, value_name = "N", value_parser = within(20..=33_u8), hide = true)]
@@ -200,6 +212,8 @@ pub struct IgnoredArgs {
     replay_to: Option<u64>,
     #[arg(long, hide = true)]
     no_dock: bool,
+    #[arg(long, value_name = "N", value_parser = within(13..=29_u8), hide = true)]
+    jumbo_bloq: Option<u8>,
 }
 
 fn default_election() -> String {

@@ -276,6 +276,7 @@ fn configure(
             https_port: (args.https_port != 0).then_some(args.https_port),
             local: args.local,
             ames_port: args.ames_port,
+            nat_pmp: args.nat_pmp,
             no_conn: args.no_conn,
             behn_allow_blocked: args.behn_allow_blocked,
             alone: machines.len() <= 1,

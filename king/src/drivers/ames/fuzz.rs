@@ -3,6 +3,7 @@
 use super::{
     core::{Act, Core},
     fine::Wail,
+    nat_pmp,
     packet::{Kind, Packet, with_origin},
     shapes::Effect,
     stun,
@@ -49,6 +50,9 @@ pub(crate) fn packet(bytes: &[u8]) {
         assert_eq!(stun::read_response(&stun::response(id, FROM), id), Some(FROM));
     }
     let _ = stun::read_response(bytes, ID);
+    if let Some(Ok(_)) = nat_pmp::read_answer(bytes, FROM.port()) {
+        assert_eq!(bytes[8..10], FROM.port().to_be_bytes(), "another port's mapping");
+    }
 
     let identity = Identity {
         ship: 0,

@@ -17,7 +17,7 @@
 //! the lane of one's own answer does not give that answer to the ship, many packets for one ship wait for one question, a
 //! ship that speaks to this machine only asks no DNS, a port that is taken is waited for, and an effect of another shape is
 //! logged; either ends vere.
-//! NAT-PMP and mDNS, which vere does unasked, are not done.
+//! NAT-PMP, which vere does unasked, is done where it is asked for, and mDNS is not.
 //!
 //! | file | |
 //! | --- | --- |
@@ -27,6 +27,7 @@
 //! | `lanes.rs` | who is where |
 //! | `stun_client.rs` | where the ship is seen from |
 //! | `resolver.rs` | DNS |
+//! | `nat_pmp.rs` | the gateway's port |
 //! | `counters.rs` | what is counted |
 //! | `fuzz.rs` | a fuzzer's way in |
 
@@ -35,6 +36,7 @@ mod counters;
 mod fine;
 pub(crate) mod fuzz;
 pub(crate) mod lanes;
+pub mod nat_pmp;
 mod packet;
 mod resolver;
 mod shapes;
@@ -53,7 +55,7 @@ use crate::{
     driver::{Claim, Driver, DriverContext, Effect, Request},
 };
 use std::sync::Arc;
-use tokio::task::AbortHandle;
+use tokio::{sync::watch, task::AbortHandle};
 
 /// A question that every kernel answers: its protocol's version.
 pub(crate) fn version_sample() -> serf_ipc::Noun {
@@ -68,6 +70,7 @@ pub(crate) fn new(context: DriverContext, network: Network) -> Box<dyn Driver> {
         shared,
         timer: None,
         resolver: None,
+        mapping: None,
     })
 }
 
@@ -76,6 +79,8 @@ struct Ames {
     timer: Option<AbortHandle>,
     /// Looks the galaxies up under the ship's domain.
     resolver: Option<AbortHandle>,
+    /// Keeps a port of the gateway's for the ship.
+    mapping: Option<nat_pmp::Keeper>,
 }
 
 impl Driver for Ames {
@@ -92,12 +97,20 @@ impl Driver for Ames {
         self.say_unusual_port();
         let hearer = Arc::clone(shared) as Arc<dyn Hear>;
         let own = Arc::downgrade(shared);
+        let (known, number) = watch::channel(None);
         shared.network.port.open(&context.runtime, hearer, move |number| {
             if let Some(shared) = own.upgrade() {
+                known.send_replace(number.as_ref().ok().copied());
                 bound(&shared, number);
             }
         });
         self.timer = shared.keep_time();
+        // Nobody beyond this machine is to reach a ship that speaks to this machine only.
+        if let Some(gateway) = context.settings.nat_pmp
+            && !shared.network.identity.is_local
+        {
+            self.mapping = Some(nat_pmp::Keeper::new(&context.runtime, gateway, number));
+        }
         Ok(())
     }
 
@@ -126,12 +139,16 @@ impl Driver for Ames {
 
     fn info(&self) -> Vec<(String, u64)> {
         let mut lines = self.shared.core().info();
+        let mapped = self.mapping.as_ref().and_then(nat_pmp::Keeper::public);
+        lines.push(("mapped-port".to_owned(), mapped.unwrap_or(0).into()));
         lines.extend(self.shared.network.port.info());
         lines
     }
 
     fn stop(&mut self) {
         self.shared.end();
+        // Before the port is free: who has it next may ask for the same.
+        self.mapping = None;
         self.shared.network.port.close();
         for task in [self.timer.take(), self.resolver.take()].into_iter().flatten() {
             task.abort();

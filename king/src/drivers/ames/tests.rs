@@ -3,6 +3,7 @@
 use super::{
     core::{Act, Core, Question},
     lanes::Address,
+    nat_pmp::Gateway,
     packet::{self, Head, Packet},
     shapes::{self, Effect},
     stun,
@@ -91,9 +92,13 @@ fn live(pier: &mut FakePier) -> Box<dyn Driver> {
 
 /// Waits until it has its port.
 fn wait_bound(ames: &dyn Driver) {
+    wait_figure(ames, "bound", 1);
+}
+
+fn wait_figure(ames: &dyn Driver, name: &str, value: u64) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while figure(ames, "bound") == 0 {
-        assert!(Instant::now() < deadline, "it binds its port");
+    while figure(ames, name) != value {
+        assert!(Instant::now() < deadline, "{name} becomes {value}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -784,4 +789,45 @@ fn a_crashed_peek_is_no_answer() {
         Answer::read(PeekAnswer::Done(noun(VERSION))),
         Answer::Noun(Noun::ZERO)
     );
+}
+
+/// Who asked what of a gateway: to map this port, or to give it back.
+fn asked(gateway: &UdpSocket) -> (SocketAddr, u16, bool) {
+    let mut buffer = [0; 64];
+    let (len, from) = gateway.recv_from(&mut buffer).unwrap();
+    assert_eq!(len, 12);
+    (
+        from,
+        u16::from_be_bytes([buffer[4], buffer[5]]),
+        buffer[8..12] == [0; 4],
+    )
+}
+
+#[test]
+fn the_gateways_port_is_the_ships_while_an_office_lasts() {
+    let (gateway, address) = other();
+    let (mut pier, port) = pier();
+    pier.settings.nat_pmp = Some(Gateway::At(address.socket()));
+
+    let mut context = pier.context();
+    context.ship.fake = false;
+    let mut real = new(context);
+    real.start().unwrap();
+    let (from, mapped, is_end) = asked(&gateway);
+    assert!(mapped == port && !is_end);
+    let mut grant = vec![0, 129, 0, 0, 0, 0, 0, 1];
+    grant.extend(mapped.to_be_bytes());
+    grant.extend([0x10, 0xe1, 0, 0, 0x1c, 0x20]);
+    gateway.send_to(&grant, from).unwrap();
+    wait_figure(&*real, "mapped-port", 0x10e1);
+    real.stop();
+    // A request may have gone out again before the answer came.
+    while !asked(&gateway).2 {}
+    assert_eq!(figure(&*real, "mapped-port"), 0);
+
+    // A ship that speaks to this machine only asks for nothing.
+    let fake = live(&mut pier);
+    drop(fake);
+    gateway.set_nonblocking(true).unwrap();
+    gateway.recv_from(&mut [0; 64]).unwrap_err();
 }
