@@ -306,6 +306,15 @@ pub const AMES_LIST: usize = 64;
 pub const AMES_DNS_EVERY: Duration = Duration::from_secs(300);
 /// ames: galaxies that are looked up at once. Each takes a thread while it waits for an answer.
 pub const AMES_DNS_AT_ONCE: usize = 16;
+/// mDNS: ships that were told of, which are told of again where they move; the oldest of more are forgotten.
+pub const MDNS_SHIPS: usize = 1024;
+/// mDNS: how many the ship may be told of at once: more than any office or home has. Each is an event in the log for ever, and
+/// anybody on the network may announce any.
+pub const MDNS_TELLS: u32 = 256;
+/// mDNS: how long until it may be told of one more.
+pub const MDNS_TELL_EVERY: Duration = Duration::from_secs(10);
+/// mDNS: how long is rested after more was announced at once than could be heard.
+pub const MDNS_PAUSE: Duration = Duration::from_secs(10);
 /// ames: how long the first request to a gateway waits for its answer; doubled for each of the next (RFC 6886).
 pub const NAT_PMP_PATIENCE: Duration = Duration::from_millis(250);
 /// ames: requests until a gateway is taken for deaf: two minutes (RFC 6886).

@@ -27,6 +27,8 @@ pub struct DriverSettings {
     pub ames_port: u16,
     /// `--nat-pmp`: who is asked to map the UDP port; None asks nobody.
     pub nat_pmp: Option<crate::drivers::ames::nat_pmp::Gateway>,
+    /// `--mdns`: announce the ship on the local network, and hear who else is there.
+    pub mdns: bool,
     /// `--no-conn`: no control socket.
     pub no_conn: bool,
     /// `--behn-allow-blocked`: go on without timers when a wake fails.
@@ -56,6 +58,7 @@ impl Default for DriverSettings {
             local: false,
             ames_port: 0,
             nat_pmp: None,
+            mdns: false,
             no_conn: false,
             behn_allow_blocked: false,
             alone: true,

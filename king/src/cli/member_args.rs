@@ -157,6 +157,11 @@ pub struct MemberArgs {
         default_missing_value = Gateway::OF_ROUTE
     )]
     pub nat_pmp: Option<Gateway>,
+    /// Tell the local network where the ship is, and the ship who else is there (mDNS, `_ames._udp`); a ship that speaks to this
+    /// machine only is told to this machine only. Needs no avahi. vere does it wherever avahi runs; here only this asks for it,
+    /// since whoever is on that network may then move other ships' lanes and make events.
+    #[arg(long)]
+    pub mdns: bool,
     /// Where a galaxy's web server is, {} standing for its name: it is asked whether this ship lives elsewhere too.
     #[arg(long, value_name = "URL", default_value = double_boot::DEFAULT_GALAXY_URL)]
     pub galaxy_url: String,

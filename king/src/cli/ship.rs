@@ -277,6 +277,7 @@ fn configure(
             local: args.local,
             ames_port: args.ames_port,
             nat_pmp: args.nat_pmp,
+            mdns: args.mdns,
             no_conn: args.no_conn,
             behn_allow_blocked: args.behn_allow_blocked,
             alone: machines.len() <= 1,

@@ -3,7 +3,7 @@
 use super::{
     core::{Act, Core},
     fine::Wail,
-    nat_pmp,
+    mdns, nat_pmp,
     packet::{Kind, Packet, with_origin},
     shapes::Effect,
     stun,
@@ -52,6 +52,10 @@ pub(crate) fn packet(bytes: &[u8]) {
     let _ = stun::read_response(bytes, ID);
     if let Some(Ok(_)) = nat_pmp::read_answer(bytes, FROM.port()) {
         assert_eq!(bytes[8..10], FROM.port().to_be_bytes(), "another port's mapping");
+    }
+    let name = String::from_utf8_lossy(bytes);
+    if let Some((ship, is_fake)) = mdns::read_name(&name) {
+        assert!(name.starts_with(&mdns::instance(ship, is_fake)), "{name}");
     }
 
     let identity = Identity {

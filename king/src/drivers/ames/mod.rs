@@ -17,7 +17,7 @@
 //! the lane of one's own answer does not give that answer to the ship, many packets for one ship wait for one question, a
 //! ship that speaks to this machine only asks no DNS, a port that is taken is waited for, and an effect of another shape is
 //! logged; either ends vere.
-//! NAT-PMP, which vere does unasked, is done where it is asked for, and mDNS is not.
+//! NAT-PMP and mDNS, which vere does unasked, are done where they are asked for.
 //!
 //! | file | |
 //! | --- | --- |
@@ -28,6 +28,7 @@
 //! | `stun_client.rs` | where the ship is seen from |
 //! | `resolver.rs` | DNS |
 //! | `nat_pmp.rs` | the gateway's port |
+//! | `mdns.rs` | ships on the local network |
 //! | `counters.rs` | what is counted |
 //! | `fuzz.rs` | a fuzzer's way in |
 
@@ -36,6 +37,7 @@ mod counters;
 mod fine;
 pub(crate) mod fuzz;
 pub(crate) mod lanes;
+mod mdns;
 pub mod nat_pmp;
 mod packet;
 mod resolver;
@@ -71,6 +73,7 @@ pub(crate) fn new(context: DriverContext, network: Network) -> Box<dyn Driver> {
         timer: None,
         resolver: None,
         mapping: None,
+        announcer: None,
     })
 }
 
@@ -81,6 +84,8 @@ struct Ames {
     resolver: Option<AbortHandle>,
     /// Keeps a port of the gateway's for the ship.
     mapping: Option<nat_pmp::Keeper>,
+    /// Announces the ship on the local network.
+    announcer: Option<mdns::Announcer>,
 }
 
 impl Driver for Ames {
@@ -109,7 +114,14 @@ impl Driver for Ames {
         if let Some(gateway) = context.settings.nat_pmp
             && !shared.network.identity.is_local
         {
-            self.mapping = Some(nat_pmp::Keeper::new(&context.runtime, gateway, number));
+            self.mapping = Some(nat_pmp::Keeper::new(&context.runtime, gateway, number.clone()));
+        }
+        if context.settings.mdns {
+            let shared = Arc::downgrade(shared);
+            match mdns::Announcer::new(&context.runtime, shared, number, mdns::PORT) {
+                Ok(announcer) => self.announcer = Some(announcer),
+                Err(error) => tracing::info!(target: console::TARGET, "mdns: init failed: {error}"),
+            }
         }
         Ok(())
     }
@@ -147,8 +159,9 @@ impl Driver for Ames {
 
     fn stop(&mut self) {
         self.shared.end();
-        // Before the port is free: who has it next may ask for the same.
+        // Before the port is free: who has it next may ask for the same, and announce the same.
         self.mapping = None;
+        self.announcer = None;
         self.shared.network.port.close();
         for task in [self.timer.take(), self.resolver.take()].into_iter().flatten() {
             task.abort();

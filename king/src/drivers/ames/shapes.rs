@@ -87,6 +87,11 @@ pub(crate) fn stun(told: Told) -> Ovum {
     Ovum::new("ames", ["ames"], card)
 }
 
+/// `[%dear ship lane]`: a ship was found there.
+pub(crate) fn dear(ship: u128, lane: Address) -> Ovum {
+    Ovum::new("a", ["ames"], n!["dear", Noun::from_u128(ship), lane.lane()])
+}
+
 /// The question for the protocol's version.
 pub(crate) fn ask_version() -> Noun {
     last(ourselves(), "ax", Noun::ZERO, n!["protocol", "version", ()])
