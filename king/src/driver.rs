@@ -28,8 +28,11 @@ pub trait Driver: Send {
     /// Takes a committed effect, or leaves it for the next driver.
     fn effect(&mut self, effect: &Effect<'_>) -> Claim;
 
-    /// Hears what the ship prints: a tank, or a cord. It is no effect, and does not wait for its event's commit.
-    fn slog(&mut self, _what: &Noun) {}
+    /// Hears what the ship prints: a tank, or a cord. It is no effect, and does not wait for its event's commit. A driver takes what
+    /// answers a question of its own; that is shown to nobody.
+    fn slog(&mut self, _what: &Noun) -> Claim {
+        Claim::Passed
+    }
 
     /// Whether its part of `pier (N): live` is reached.
     fn is_live(&self) -> bool;

@@ -1,10 +1,12 @@
-//! Ways into this crate for fuzz targets. Not for use: no promise is made about it.
+//! Ways into this crate for fuzz targets and benches. Not for use: no promise is made about it.
 
 use crate::{
     boot, control_socket,
     drivers::{ames, conn, fore, http, iris, lick, mesa, term, unix},
 };
 use serf_ipc::Noun;
+
+pub use crate::drivers::unix::MeasuredMount;
 
 /// Reads bytes as what a web client sends, cut into reads of `size` bytes, for a fuzzer.
 ///

@@ -246,6 +246,10 @@ pub const UNIX_PEEKS: usize = 4;
 pub const UNIX_PEEK_TRIES: u32 = 20;
 /// unix: how long after that.
 pub const UNIX_PEEK_PAUSE: Duration = Duration::from_millis(500);
+/// unix: prints that are kept while the ship is asked what a mount point shows; an answer has two.
+pub const UNIX_PRINTS: usize = 64;
+/// unix: how often it is asked while others have such answers too.
+pub const UNIX_ASK_TRIES: u32 = 20;
 /// unix: lines of the record after which it begins anew (10 MiB or so).
 pub const UNIX_RECORD_LINES: usize = 100_000;
 /// unix: files that are named in one line about many.

@@ -257,13 +257,17 @@ fn utilities_are_done_by_the_serfs_binary_while_nobody_runs() -> anyhow::Result<
 #[test]
 fn what_cannot_be_is_refused_with_a_word() -> anyhow::Result<()> {
     let machine = Machine::new()?;
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["zod"], "couldn't find pier zod"),
         (&["-F", "zod", "-B", "builtin", "zod"], "too many arguments"),
         (&["-B", "builtin", "zod"], "for a new ship only"),
         (&["-t"], "no pier provided"),
         (&["--loom", "19", "zod"], "19 is not in 20 to 33"),
         (&["-d", "zod"], "couldn't find pier zod"),
+        (&["next", "-a", "linux-x86_64", "zod"], "seguro-king prep PIER"),
+        (&["upgrade", "zod"], "seguro-king vere DIR"),
+        (&["dock", "zod"], "run `seguro-king PIER`"),
+        (&["fetch-vere", "-v", "4.3", "."], "cannot be the serf"),
     ];
     for (words, why) in cases {
         let refused = machine.types(words)?;

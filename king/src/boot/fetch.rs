@@ -18,6 +18,8 @@ pub struct Fetcher {
     tries: u32,
     pause: Duration,
     patience: Duration,
+    /// Who says how far it is, on the console.
+    speaker: &'static str,
 }
 
 /// Why it was not fetched.
@@ -96,7 +98,14 @@ impl Fetcher {
             tries: tries.max(1),
             pause,
             patience,
+            speaker: "boot",
         }
+    }
+
+    /// One whose lines on the console begin with this name instead of `boot`.
+    #[must_use]
+    pub fn speaking_as(self, speaker: &'static str) -> Fetcher {
+        Fetcher { speaker, ..self }
     }
 
     /// One that tries once.
@@ -145,7 +154,7 @@ impl Fetcher {
             match get(&self.agent) {
                 Ok(bytes) => return Ok(bytes),
                 Err(Failure::Passing(error)) if tried < self.tries => {
-                    tracing::info!(target: console::TARGET, "boot: {url}: {}; trying again", reason(&error));
+                    tracing::info!(target: console::TARGET, "{}: {url}: {}; trying again", self.speaker, reason(&error));
                     thread::sleep(self.pause.saturating_mul(tried));
                     tried += 1;
                 }
@@ -228,7 +237,7 @@ impl Fetcher {
                 && said.elapsed() >= limits::PROGRESS_EVERY
             {
                 said = Instant::now();
-                tracing::info!(target: console::TARGET, "boot: {what}: {}", progress(bytes.len() as u64, whole));
+                tracing::info!(target: console::TARGET, "{}: {what}: {}", self.speaker, progress(bytes.len() as u64, whole));
             }
         }
     }

@@ -33,6 +33,6 @@ pub use ship::{ShipError, fake_ship, named_ship};
 pub(crate) use feed::fuzz as fuzz_keyfile;
 
 #[cfg(test)]
-mod test_server;
+pub(crate) mod test_server;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,11 @@
 //! The arguments, defined once: the parser and the help come from here.
 
-use super::{bare, member_args::MemberArgs, new_ship::NewShipArgs, utility::UtilityArgs};
+use super::{
+    bare, fetch_serf::FetchSerfArgs, member_args::MemberArgs, new_ship::NewShipArgs, utility::UtilityArgs,
+};
 use crate::demo::DemoArgs;
 use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 /// Runs one Urbit ship on several machines, so that losing one loses nothing.
 #[derive(Debug, Parser)]
@@ -53,6 +55,15 @@ pub enum Command {
     Vile(UtilityArgs),
     /// Evaluate Hoon from stdin.
     Eval(UtilityArgs),
+    /// Download an `urbit` binary to run as the serf.
+    #[command(visible_alias = "fetch-vere")]
+    Vere(FetchSerfArgs),
+    /// vere's upgrade of itself: says what to do instead.
+    #[command(alias = "upgrade", hide = true)]
+    Next(NotHereArgs),
+    /// vere's copy of itself into a pier: says what to do instead.
+    #[command(hide = true)]
+    Dock(NotHereArgs),
     /// Three members on this machine: look at a ship that survives, or have it proven.
     Demo(DemoArgs),
     /// Print what a shell needs to complete this program's words.
@@ -129,6 +140,14 @@ pub struct PierArgs {
     /// The ship's directory on this machine.
     #[arg(value_name = "PIER")]
     pub pier: PathBuf,
+}
+
+/// Arguments of what is only vere's: whatever it takes.
+#[derive(Debug, Args)]
+pub struct NotHereArgs {
+    /// Not looked at.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub words: Vec<OsString>,
 }
 
 /// Arguments of `roll`.

@@ -15,7 +15,8 @@ pub(super) const USAGE: &str = "seguro-king [OPTIONS] <PIER>\n       seguro-king
      seguro-king -w <SHIP> -k <FILE> [-c <PIER>] [OPTIONS]\n       seguro-king -c <PIER> [OPTIONS]";
 /// What the program's help says of them.
 pub(super) const HELP: &str = "`seguro-king [OPTIONS] PIER` and `seguro-king -F SHIP -c PIER` work as they do with `urbit`: \
-    see `boot` and `run`. pack, meld, melt, grab, cram, queu, play, prep, vile and eval are done by the serf's binary.";
+    see `boot` and `run`. pack, meld, melt, grab, cram, queu, play, prep, vile and eval are done by the serf's binary, \
+    which `vere` downloads.";
 
 /// Words that are no subcommand, and not a pier either.
 const OWN_WORDS: [&str; 5] = ["help", "-h", "--help", "-V", "--version"];

@@ -4,6 +4,7 @@ mod args;
 mod bare;
 mod birth;
 mod daemon;
+mod fetch_serf;
 mod log;
 mod machines;
 mod member_args;
@@ -17,7 +18,8 @@ mod ship;
 mod status;
 mod utility;
 
-pub use args::{BareArgs, BootArgs, Cli, Command, PierArgs, RollArgs, RunArgs, StatusArgs};
+pub use args::{BareArgs, BootArgs, Cli, Command, NotHereArgs, PierArgs, RollArgs, RunArgs, StatusArgs};
+pub use fetch_serf::FetchSerfArgs;
 pub use member_args::{MemberArgs, Reads, SerfVersionArg};
 pub use new_ship::NewShipArgs;
 pub use prop_args::PropArgs;
@@ -59,6 +61,9 @@ pub fn main() -> ExitCode {
         Command::Roll(args) => log::roll(&args),
         Command::Chop(args) => log::chop(&args),
         Command::Info(args) => log::info(&args),
+        Command::Vere(args) => fetch_serf::run(&args),
+        Command::Next(_) => utility::next(),
+        Command::Dock(_) => utility::dock(),
         Command::Demo(args) => demo::main(args),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { directory } => pages::man(&directory),

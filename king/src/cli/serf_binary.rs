@@ -60,7 +60,7 @@ pub(super) fn binary(named: Option<&Path>) -> anyhow::Result<PathBuf> {
         Some(program) => program,
         None => bail!(
             "no serf: give an `urbit` binary of vere up to v3.5 with --serf-bin or in SEGURO_SERF, or put it on the PATH. \
-             Releases are at github.com/urbit/vere; `--serf-bin builtin` is the reference serf, for trying things out"
+             `seguro-king vere DIR` downloads it; `--serf-bin builtin` is the reference serf, for trying things out"
         ),
     };
     program

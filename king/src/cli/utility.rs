@@ -1,7 +1,7 @@
 //! What concerns the serf's memory is done by the serf's own binary, on a pier that nobody uses (`spec/cli.md` section 3).
 
 use super::serf_binary;
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use replog::inspect;
 use std::{
@@ -39,6 +39,23 @@ pub(super) fn run(utility: &str, args: UtilityArgs) -> anyhow::Result<u8> {
     }
     let error = Command::new(&binary).arg(utility).args(args.words).exec();
     Err(error).with_context(|| format!("{} cannot be run", binary.display()))
+}
+
+/// vere's `next` replaces vere by its next release, which this program is not; and from v4.0 on those are no serfs.
+pub(super) fn next() -> anyhow::Result<u8> {
+    bail!(
+        "next: this program does not upgrade itself: install its next release in its place. To take another serf binary (vere up to v3.5): \
+         stop the ship, `seguro-king prep PIER` with the old one, `seguro-king vere DIR` to download one, and run the ship with that \
+         (--serf-bin, or SEGURO_SERF). To go on with a later vere: stop the ship, `seguro-king prep PIER`, and have that vere run the pier"
+    )
+}
+
+/// vere's `dock` puts itself into a pier, from where `.run` starts it.
+pub(super) fn dock() -> anyhow::Result<u8> {
+    bail!(
+        "dock: this program and its serf are not copied into piers: run `seguro-king PIER`; where a pier should have a command of its own, \
+         link its .run to this program (ln -sf \"$(command -v seguro-king)\" PIER/.run)"
+    )
 }
 
 /// Has the binary do it on a pier, and waits until it is done.

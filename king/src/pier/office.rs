@@ -310,11 +310,13 @@ impl Office {
         self.stage == Stage::Open && self.drivers.iter().all(|driver| driver.is_live())
     }
 
-    /// The ship printed something.
-    pub(crate) fn slog(&mut self, what: &Noun) {
-        for driver in &mut self.drivers {
-            driver.slog(what);
-        }
+    /// The ship printed something. The driver that takes it is the last to hear of it.
+    pub(crate) fn slog(&mut self, what: &Noun) -> Claim {
+        let taken = self
+            .drivers
+            .iter_mut()
+            .any(|driver| driver.slog(what) == Claim::Taken);
+        if taken { Claim::Taken } else { Claim::Passed }
     }
 
     /// The drivers' own lines.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     boot::wyrd,
     clock,
-    driver::{DriverContext, DropReason, PeekAnswer, Request},
+    driver::{Claim, DriverContext, DropReason, PeekAnswer, Request},
     drivers, limits,
     pipeline::Computed,
     ready,
@@ -255,21 +255,26 @@ impl Pier {
                 Ok(())
             }
             Incoming::Slog { priority, tank } => {
-                crate::console::slog(u64::from(priority), &tank);
-                if let Some(office) = &mut self.office {
-                    office.slog(&tank);
+                if self.slog(&tank) == Claim::Passed {
+                    crate::console::slog(u64::from(priority), &tank);
                 }
                 Ok(())
             }
             Incoming::Flog(text) => {
-                crate::console::flog(&text);
-                if let Some(office) = &mut self.office {
-                    office.slog(&text);
+                if self.slog(&text) == Claim::Passed {
+                    crate::console::flog(&text);
                 }
                 Ok(())
             }
             Incoming::Reply(asked, reply) => self.heard_reply(asked, reply, now),
         }
+    }
+
+    /// The drivers hear what the ship prints.
+    fn slog(&mut self, what: &Noun) -> Claim {
+        self.office
+            .as_mut()
+            .map_or(Claim::Passed, |office| office.slog(what))
     }
 
     fn heard_reply(&mut self, asked: Asked, reply: Reply, now: Instant) -> anyhow::Result<()> {

@@ -172,8 +172,9 @@ impl Driver for Http {
         Ok(())
     }
 
-    fn slog(&mut self, what: &Noun) {
+    fn slog(&mut self, what: &Noun) -> Claim {
         self.own().slogs.tell(what);
+        Claim::Passed
     }
 
     fn effect(&mut self, effect: &Effect<'_>) -> Claim {

@@ -3,13 +3,14 @@
 //! ```text
 //! pier ──%hill %ergo %dirk %ogre──▶ Unix::effect ──▶ worker.rs, a thread ──▶ mirror.rs ──▶ disk.rs
 //!   ▲                                                     │                    record.rs
-//!   └───────────────── %into, peeks ──────────────────────┘ restore.rs, ship.rs
+//!   └───────────── %into, %mont, peeks ───────────────────┘ restore.rs, ship.rs, beam.rs
 //! ```
 //!
 //! The ship tells which mounts there are when an office begins, and files as they change; it never tells again what a mount has. A ship
 //! on one machine needs no more, for its disk is as it was left. A machine of several that is elected may have no mount on its disk, or
 //! one from long ago, and a commit of that would undo what happened meanwhile. So there each mount is brought to what the ship has
-//! (`restore.rs`) before anything in it is looked at: its desk is read by peeks, which change nothing in the ship.
+//! (`restore.rs`) before anything in it is looked at: the ship says what the mount shows (`beam.rs`), and that is read by peeks, which
+//! change nothing in the ship.
 //!
 //! Differences from vere, on purpose: symbolic links are not followed, and a mount or file whose name leads elsewhere is not written; what
 //! cannot be read is not deleted in the ship; a directory is removed at a commit only when nothing is in it; a file is written whole or
@@ -17,7 +18,9 @@
 //! whole desk, and a file that changes in the ship after a restart is written, not taken for edited; a file where a directory was (which
 //! ends vere) is a change like others.
 
+mod beam;
 mod disk;
+mod measured;
 mod mirror;
 mod names;
 mod record;
@@ -28,6 +31,7 @@ mod ship;
 mod tests;
 mod worker;
 
+pub use self::measured::MeasuredMount;
 pub(crate) use self::shapes::fuzz;
 use self::{
     ship::Ship,
@@ -38,6 +42,7 @@ use crate::{
     driver::{Claim, Driver, DriverContext, Effect},
     ovum::Ovum,
 };
+use serf_ipc::Noun;
 use std::sync::{Arc, atomic::Ordering};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
@@ -115,6 +120,14 @@ impl Driver for Unix {
             );
         }
         Claim::Taken
+    }
+
+    fn slog(&mut self, what: &Noun) -> Claim {
+        if self.shared.hear(what) {
+            Claim::Taken
+        } else {
+            Claim::Passed
+        }
     }
 
     fn is_live(&self) -> bool {

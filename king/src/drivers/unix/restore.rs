@@ -13,12 +13,14 @@
 //! Without a record (a pier of vere's, or of a ship that was alone) nobody knows what is out of date: what differs is set aside.
 
 use super::{
+    beam::Beam,
     disk::Digest,
     mirror::{Mirror, Mount, complain, name_edits},
     names::{FileName, MountName},
     ship::{Over, Ship, ShipFile},
 };
 use crate::console;
+use serf_ipc::text;
 use std::collections::BTreeSet;
 
 /// What was done to a mount.
@@ -35,17 +37,24 @@ struct Tally {
 ///
 /// # Errors
 /// When the office ends meanwhile. The mount is not sound then.
-pub(super) fn restore(mirror: &mut Mirror, ship: &Ship, mount: &MountName, stamp: &str) -> Result<(), Over> {
+pub(super) fn restore(
+    mirror: &mut Mirror,
+    ship: &Ship,
+    mount: &MountName,
+    shows: Beam,
+    stamp: &str,
+) -> Result<(), Over> {
     let unsound = Mount {
         is_sound: false,
         ..Mount::sound()
     };
     mirror.mounts.insert(mount.clone(), unsound);
-    let Some(desk) = ship.desk(mount)? else {
+    let (whose, desk) = (text::p::format(shows.ship), shows.desk.clone());
+    let Some(desk) = ship.desk(shows)? else {
         tracing::warn!(
             target: console::TARGET,
-            "unix: %{}: no desk has this name, so what is mounted there cannot be read from the ship: nothing is committed from \
-             this machine until |unmount and |mount", mount.as_str()
+            "unix: %{}: what is mounted there, of {whose}'s %{desk}, cannot be read from the ship: nothing is written there, and nothing \
+             committed from this machine, until |unmount and |mount", mount.as_str()
         );
         return Ok(());
     };

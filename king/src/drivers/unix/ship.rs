@@ -1,12 +1,12 @@
 //! What the ship has in a desk, read by peeks: nothing is changed by it, and each answer waits until it is committed.
 //!
 //! Clay tells which mounts there are (`%hill`), and tells a file when it changes (`%ergo`); it does not tell anew what a mount has. So the
-//! driver reads the desk of the mount's name: its revision (`%cw`), its files (`%ct`), and each file's page (`%cq`), all of them at that
+//! driver reads the desk that the mount shows: its revision (`%cw`), its files (`%ct`), and each file's page (`%cq`), all of them at that
 //! revision. A page is not yet a file's bytes: that is its mark's business, and the ship converts it itself (eyre's `/_~_/`), but takes half
 //! a second for each. So the conversions of the common marks are here, and one file of each mark is compared with
 //! what the ship makes of it; a mark that differs, or is not known here, is left to the ship for all its files.
 
-use super::names::MountName;
+use super::beam::Beam;
 use crate::{
     driver::{Intake, PeekAnswer},
     limits, peek,
@@ -29,44 +29,56 @@ pub(super) struct Over;
 /// A file as the ship has it: its path, and its bytes, unless the ship cannot say.
 pub(super) type ShipFile = (Vec<String>, Option<Vec<u8>>);
 
-/// A desk at one revision.
+/// What of a desk a mount shows, at one revision.
 pub(super) struct Desk {
-    name: String,
+    beam: Beam,
     revision: u64,
-    pub(super) files: Vec<Vec<String>>,
+    /// Their paths in the desk.
+    files: Vec<Vec<String>>,
 }
 
 impl Ship {
-    /// The desk that a mount shows: the one of its name, which it has unless it was named otherwise. None where there is no such desk.
-    pub(super) fn desk(&self, mount: &MountName) -> Result<Option<Desk>, Over> {
-        let name = mount.knot();
-        let revision = self.ask_one(once("cw", name, &[]))?;
-        let Some(revision) = revision.as_ref().and_then(read_revision).filter(|at| *at > 0) else {
+    /// What a mount of this shows now. None where the ship cannot say: it has no such desk, or another ship has it.
+    pub(super) fn desk(&self, beam: Beam) -> Result<Option<Desk>, Over> {
+        if beam.ship != self.who {
+            return Ok(None);
+        }
+        let revision = match beam.revision {
+            Some(revision) => Some(revision),
+            None => {
+                let newest = self.ask_one(once("cw", &beam.desk, &[]))?;
+                newest.as_ref().and_then(read_revision).filter(|at| *at > 0)
+            }
+        };
+        let Some(revision) = revision else {
             return Ok(None);
         };
-        let listing = self.ask_one(self.at("ct", name, revision, &[]))?;
-        let files = listing.and_then(|page| Vec::from_noun(page.tail()?).ok());
-        Ok(files.map(|files| Desk {
-            name: name.to_owned(),
-            revision,
-            files,
+        let listing = self.ask_one(self.at("ct", &beam.desk, revision, &[]))?;
+        let files = listing.and_then(|page| Vec::<Vec<String>>::from_noun(page.tail()?).ok());
+        Ok(files.map(|mut files| {
+            files.retain(|path| beam.inside(path).is_some());
+            Desk {
+                beam,
+                revision,
+                files,
+            }
         }))
     }
 
-    /// Every file of a desk, given to `take` as it comes.
+    /// Every file of a mount, given to `take` as it comes.
     pub(super) fn read(&self, desk: &Desk, mut take: impl FnMut(ShipFile)) -> Result<(), Over> {
         let mut marks = HashMap::new();
         for window in desk.files.chunks(limits::UNIX_PEEKS) {
             let asked = window
                 .iter()
-                .map(|path| self.at("cq", &desk.name, desk.revision, path));
+                .map(|path| self.at("cq", &desk.beam.desk, desk.revision, path));
             let pages = self.ask(asked.collect())?;
             for (path, page) in window.iter().zip(pages) {
                 let data = match page {
                     Some(page) => self.bytes(desk, path, &page, &mut marks)?,
                     None => None,
                 };
-                take((path.clone(), data));
+                take((desk.beam.inside(path).unwrap_or(path).to_vec(), data));
             }
         }
         Ok(())
@@ -99,7 +111,7 @@ impl Ship {
     /// What the ship itself makes of a file.
     fn convert(&self, desk: &Desk, path: &[String]) -> Result<Option<Vec<u8>>, Over> {
         let (who, revision) = (text::p::format(self.who), desk.revision.to_string());
-        let head = ["_~_", "cx", &who, &desk.name, &revision];
+        let head = ["_~_", "cx", &who, &desk.beam.desk, &revision];
         let knots: Vec<&str> = head.into_iter().chain(path.iter().map(String::as_str)).collect();
         let answer = self.ask_one(once("ex", "", &knots))?;
         let mime = answer.as_ref().and_then(page_of_once).and_then(Noun::tail);

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::{
-    driver::{DropReason, Message, Outcome, PeekAnswer, Planned},
+    driver::{DropReason, Message, Outcome, PeekAnswer, Planned, PlannedPeek},
     drivers::fake_pier::{FakePier, as_planned, tell},
 };
+use seguro_event::EventNumber;
 use serf_ipc::{FromNoun, Noun, cue, n};
 use std::{
     collections::BTreeMap,
@@ -16,6 +17,9 @@ use std::{
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What %base is, as the ship prints it.
+const BASE: &str = "[[p=~zod q=%base r=[%ud p=0]] s=/]";
+
 /// A ship with one desk, %base, mounted or not.
 struct Ship {
     /// Before the pier: its runtime's end waits for the driver's thread.
@@ -24,8 +28,12 @@ struct Ship {
     revision: u64,
     /// What the desk has: text files.
     desk: BTreeMap<Vec<String>, String>,
+    /// What is mounted, as the ship prints it.
+    beams: BTreeMap<String, String>,
     /// Peeks that were answered.
     peeks: usize,
+    /// Questions what is mounted.
+    questions: usize,
 }
 
 impl Ship {
@@ -38,7 +46,9 @@ impl Ship {
             driver,
             revision: 7,
             desk: BTreeMap::new(),
+            beams: [("base".to_owned(), BASE.to_owned())].into(),
             peeks: 0,
+            questions: 0,
         };
         ship.start();
         ship
@@ -96,12 +106,16 @@ impl Ship {
 
     /// A commit: what the driver tells the ship, its peeks answered meanwhile.
     fn commit(&mut self) -> Vec<(String, Option<String>)> {
-        self.effect("dirk", &n!["base"]);
+        self.commit_of("base")
+    }
+
+    fn commit_of(&mut self, mount: &str) -> Vec<(String, Option<String>)> {
+        self.effect("dirk", &n![mount]);
         let planned = self.serve();
         let (wire, card) = (&planned.ovum.wire, &planned.ovum.card);
         assert!(wire.head().unwrap().is_cord("c") && wire.slot(6).unwrap().is_cord("sync"));
         assert!(wire.slot(14).and_then(Noun::as_cord).unwrap().starts_with("0v"));
-        assert_eq!(card.slot(6).unwrap(), &n!["base"]);
+        assert_eq!(card.slot(6).unwrap(), &n![mount]);
         assert_eq!(card.slot(14).unwrap(), &Noun::NO);
         let list = card.slot(15).unwrap().clone();
         tell(planned, Outcome::Bailed(Vec::new()));
@@ -113,10 +127,10 @@ impl Ship {
         changes.collect()
     }
 
-    /// Answers peeks until an event comes.
+    /// Answers questions until an event comes that is none.
     fn serve(&mut self) -> Planned {
         loop {
-            match self.pier.message() {
+            match self.next() {
                 Message::Peek(peek) => {
                     self.peeks += 1;
                     let answer = self.look_up(peek.sample.tail().unwrap());
@@ -125,6 +139,48 @@ impl Ship {
                 message => return as_planned(message),
             }
         }
+    }
+
+    /// The first peek, before which the ship is asked what is mounted.
+    fn first_peek(&mut self) -> PlannedPeek {
+        match self.next() {
+            Message::Peek(peek) => peek,
+            _ => panic!("not a peek"),
+        }
+    }
+
+    /// The next message that does not ask what is mounted.
+    fn next(&mut self) -> Message {
+        loop {
+            match self.pier.message() {
+                Message::Plan(planned) if planned.ovum.tag() == "mont" => self.say_what_is_mounted(planned),
+                message => return message,
+            }
+        }
+    }
+
+    fn say_what_is_mounted(&mut self, planned: Planned) {
+        self.questions += 1;
+        let (pot, beam): (String, Noun) = FromNoun::from_noun(planned.ovum.card.tail().unwrap()).unwrap();
+        assert_eq!(beam, n![n![0u64, "base", "ud", 1u64 << 62], 0u64]);
+        let prints = match self.beams.get(&pot) {
+            Some(beam) => ["%already-mounted", beam],
+            None => [
+                "%unknown-case",
+                "[~zod %base [%ud p=4.611.686.018.427.387.904] /]",
+            ],
+        };
+        for print in prints {
+            assert_eq!(self.driver.slog(&Noun::cord(print)), Claim::Taken);
+        }
+        assert_eq!(self.driver.slog(&Noun::cord("gall: bumped")), Claim::Passed);
+        tell(
+            planned,
+            Outcome::Committed {
+                event: EventNumber(9),
+                swapped: false,
+            },
+        );
     }
 
     fn look_up(&self, nom: &Noun) -> Option<Noun> {
@@ -467,9 +523,7 @@ fn an_office_that_ends_in_the_middle_leaves_the_next_to_do_it() {
     two_files(&mut ship);
     ship.hill(&["base"]);
     ship.effect("dirk", &n!["base"]);
-    let Message::Peek(first) = ship.pier.message() else {
-        panic!("not a peek")
-    };
+    let first = ship.first_peek();
     drop(first);
     ship.driver.stop();
     ship.next_office();
@@ -484,9 +538,7 @@ fn changes_that_come_while_a_mount_is_written_are_kept() {
     let mut ship = Ship::new(false);
     two_files(&mut ship);
     ship.hill(&["base"]);
-    let Message::Peek(first) = ship.pier.message() else {
-        panic!("not a peek")
-    };
+    let first = ship.first_peek();
     // The desk is read at its revision then; the change is behind it.
     let before = (ship.revision, ship.desk.clone());
     ship.ergo("/gen/hi/hoon", Some("later"));
@@ -499,16 +551,100 @@ fn changes_that_come_while_a_mount_is_written_are_kept() {
 
 #[test]
 fn a_mount_that_cannot_be_read_is_not_committed() {
+    for (beam, peeks) in [
+        // The revision of no desk is asked for.
+        ("[[p=~zod q=%other r=[%ud p=0]] s=/]", 1),
+        // Another ship's.
+        ("[[p=~bus q=%base r=[%ud p=0]] s=/]", 0),
+        // The driver does not know this form, and takes the name for a desk's.
+        ("[[p=~zod q=%base r=[%da p=~2025.1.1]] s=/]", 1),
+    ] {
+        let mut ship = Ship::new(false);
+        ship.beams.insert("other".to_owned(), beam.to_owned());
+        ship.write("other/gen/hi.hoon", "from long ago");
+        ship.hill(&["other"]);
+        ship.effect("dirk", &n!["other"]);
+        two_files(&mut ship);
+        ship.ergo("/desk/txt", Some("b"));
+        // Base is committed, and other was not.
+        assert_eq!(ship.commit(), []);
+        assert_eq!(ship.peeks, peeks, "{beam}");
+        assert_eq!(ship.read("other/gen/hi.hoon").unwrap(), "from long ago");
+    }
+}
+
+#[test]
+fn a_mount_of_another_name_is_written_too() {
     let mut ship = Ship::new(false);
-    ship.write("other/gen/hi.hoon", "from long ago");
-    ship.hill(&["other"]);
-    ship.effect("dirk", &n!["other"]);
     two_files(&mut ship);
-    ship.ergo("/desk/txt", Some("b"));
-    // The revision of no desk is asked for; then base is committed, and other was not.
+    ship.set("/gen/sub/ho/hoon", Some("ho"));
+    for (mount, below) in [
+        ("gen", "/gen"),
+        ("sub", "/gen/sub"),
+        ("copy", "/"),
+        ("none", "/no/such"),
+    ] {
+        let beam = format!("[[p=~zod q=%base r=[%ud p=0]] s={below}]");
+        ship.beams.insert(mount.to_owned(), beam);
+    }
+    ship.write("sub/from/long.ago", "from long ago");
+    ship.hill(&["copy", "gen", "none", "sub"]);
+    assert_eq!(ship.commit_of("gen"), []);
+    assert_eq!(ship.questions, 4);
+    for (name, text) in [
+        ("gen/hi.hoon", "hi"),
+        ("gen/sub/ho.hoon", "ho"),
+        ("sub/ho.hoon", "ho"),
+        ("copy/gen/hi.hoon", "hi"),
+        ("copy/desk.txt", "a\nb\n"),
+    ] {
+        assert_eq!(ship.read(name).as_deref(), Some(text), "{name}");
+    }
+    for absent in ["gen/desk.txt", "sub/hi.hoon", "none", "sub/from"] {
+        assert!(!ship.path(absent).exists(), "{absent}");
+    }
+    assert_eq!(ship.set_aside("sub/from/long.ago"), "from long ago");
+    ship.write("sub/ho.hoon", "mine");
+    assert_eq!(ship.commit_of("sub"), [change("/ho/hoon", Some("mine"))]);
+    assert_eq!(ship.commit_of("none"), []);
+    assert_eq!(ship.commit_of("copy"), []);
+}
+
+#[test]
+fn a_mount_of_an_older_revision_shows_that() {
+    let mut ship = Ship::new(false);
+    two_files(&mut ship);
+    let beam = format!("[[p=~zod q=%base r=[%ud p={}]] s=/gen]", ship.revision);
+    ship.beams.insert("old".to_owned(), beam);
+    ship.hill(&["old"]);
+    assert_eq!(ship.commit_of("old"), []);
+    assert_eq!(ship.read("old/hi.hoon").unwrap(), "hi");
+    // The list, the page, and the ship's own word for it: the newest revision is not asked for.
+    assert_eq!(ship.peeks, 3);
+}
+
+#[test]
+fn a_mount_that_goes_while_it_is_asked_for_is_not_written() {
+    let mut ship = Ship::new(false);
+    two_files(&mut ship);
+    ship.write("gone/hi.hoon", "from long ago");
+    ship.hill(&["gone"]);
+    ship.effect("ogre", &n!["gone"]);
+    ship.hill(&["base"]);
     assert_eq!(ship.commit(), []);
-    assert_eq!(ship.peeks, 1);
-    assert_eq!(ship.read("other/gen/hi.hoon").unwrap(), "from long ago");
+    assert_eq!(ship.questions, 2);
+    assert_eq!(ship.read("gone/hi.hoon").unwrap(), "from long ago");
+}
+
+#[test]
+fn prints_are_only_taken_for_answers_while_something_is_asked() {
+    let mut ship = Ship::new(false);
+    two_files(&mut ship);
+    ship.hill(&["base"]);
+    assert_eq!(ship.commit(), []);
+    for print in ["%already-mounted", BASE] {
+        assert_eq!(ship.driver.slog(&Noun::cord(print)), Claim::Passed);
+    }
 }
 
 #[test]
@@ -516,9 +652,7 @@ fn a_peek_that_no_serf_answered_is_asked_again() {
     let mut ship = Ship::new(false);
     two_files(&mut ship);
     ship.hill(&["base"]);
-    let Message::Peek(first) = ship.pier.message() else {
-        panic!("not a peek")
-    };
+    let first = ship.first_peek();
     (first.answer)(PeekAnswer::Unavailable);
     assert_eq!(ship.commit(), []);
     assert_eq!(ship.read("base/gen/hi.hoon").unwrap(), "hi");

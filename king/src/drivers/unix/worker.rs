@@ -1,12 +1,13 @@
 //! The thread that does the driver's work on the disk: effects one after the other, in the order of their events.
 
 use super::{
+    beam::{self, Answer, Beam, Print},
     disk::Disk,
     mirror::{Mirror, name_edits},
     names::MountName,
     restore::restore,
     shapes::{self, Command},
-    ship::Ship,
+    ship::{Over, Ship},
 };
 use crate::{console, driver::Outcome, drivers::report, limits, ovum::Ovum};
 use seguro_event::EventNumber;
@@ -15,11 +16,11 @@ use std::{
     collections::BTreeSet,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// An effect, as it came.
 pub(super) struct Kick {
@@ -35,6 +36,29 @@ pub(super) struct Shared {
     pub(super) is_over: AtomicBool,
     /// Effects came faster than the disk takes them, and some were not kept.
     pub(super) lost: AtomicBool,
+    /// What the ship has printed since it was asked what a mount point shows; None while nothing is asked.
+    prints: Mutex<Option<Vec<Print>>>,
+}
+
+impl Shared {
+    /// Hears a print; true where it belongs to an answer.
+    pub(super) fn hear(&self, tank: &Noun) -> bool {
+        let mut prints = self.prints();
+        let Some(prints) = prints.as_mut() else {
+            return false;
+        };
+        let Some(print) = Print::read(tank) else {
+            return false;
+        };
+        if prints.len() < limits::UNIX_PRINTS {
+            prints.push(print);
+        }
+        true
+    }
+
+    fn prints(&self) -> MutexGuard<'_, Option<Vec<Print>>> {
+        self.prints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The thread's own.
@@ -130,13 +154,53 @@ impl Worker {
     fn restore_all(&self, mirror: &mut Mirror, mounts: BTreeSet<MountName>) {
         let stamp = crate::clock::session_knot(crate::clock::now());
         for mount in mounts {
-            if self.is_over() || restore(mirror, &self.ship, &mount, &stamp).is_err() {
+            if self.is_over() || self.restore(mirror, &mount, &stamp).is_err() {
                 return;
             }
         }
         // What could not be restored may be known from before.
         if mirror.mounts.values().all(|mount| mount.is_sound) {
             mirror.begin_record();
+        }
+    }
+
+    fn restore(&self, mirror: &mut Mirror, mount: &MountName, stamp: &str) -> Result<(), Over> {
+        match self.shown(mount)? {
+            Some(shows) => restore(mirror, &self.ship, mount, shows, stamp),
+            // It went while the ship was asked: what says so is on its way.
+            None => Ok(()),
+        }
+    }
+
+    /// What a mount point shows; None where nothing is mounted there any more.
+    fn shown(&self, mount: &MountName) -> Result<Option<Beam>, Over> {
+        for _ in 0..limits::UNIX_ASK_TRIES {
+            match self.ask(mount)? {
+                Answer::Mounted(beam) => return Ok(Some(beam)),
+                Answer::Nothing => return Ok(None),
+                Answer::Ambiguous => {}
+                Answer::Silence => break,
+            }
+        }
+        // The name that |mount gives it.
+        Ok(Some(Beam::of_desk(self.ship.who, mount.knot())))
+    }
+
+    /// Asks the ship once what a mount point shows, and hears what it prints until the question is committed.
+    fn ask(&self, mount: &MountName) -> Result<Answer, Over> {
+        let card = beam::question(self.ship.who, mount.knot());
+        let ovum = Ovum::new("c", ["sync", &self.instance], card);
+        let (tell, outcome) = oneshot::channel();
+        let told = Box::new(move |outcome| drop(tell.send(outcome)));
+        *self.shared.prints() = Some(Vec::new());
+        let outcome = self.ship.runtime.block_on(async {
+            self.ship.intake.plan(ovum, Some(told)).await;
+            outcome.await
+        });
+        let prints = self.shared.prints().take().unwrap_or_default();
+        match outcome {
+            Ok(Outcome::Committed { .. } | Outcome::Bailed(_)) => Ok(Answer::of(prints)),
+            Ok(Outcome::Dropped(_) | Outcome::Unknown) | Err(_) => Err(Over),
         }
     }
 
