@@ -20,6 +20,11 @@ use std::{
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(5);
+/// How often at least, when it has been waited for for long: a ship's boot takes minutes, and members that are asked two hundred
+/// times a second how they stand take a good part of a processor from their serfs.
+const POLL_SLOWEST: Duration = Duration::from_millis(100);
+/// The part of the time waited that the next pause may take.
+const POLL_PART: u32 = 200;
 
 /// What the members are made of.
 #[derive(Clone, Debug)]
@@ -251,19 +256,19 @@ impl LocalCluster {
         patience: Duration,
         mut condition: impl FnMut(&mut LocalCluster) -> Option<T>,
     ) -> anyhow::Result<T> {
-        let end = Instant::now() + patience;
+        let begun = Instant::now();
         loop {
             if let Some(value) = condition(self) {
                 return Ok(value);
             }
-            if Instant::now() > end {
+            if begun.elapsed() > patience {
                 bail!(
                     "waited {} s in vain for {what}\n{}",
                     patience.as_secs(),
                     self.tails()
                 );
             }
-            std::thread::sleep(POLL);
+            std::thread::sleep((begun.elapsed() / POLL_PART).clamp(POLL, POLL_SLOWEST));
         }
     }
 

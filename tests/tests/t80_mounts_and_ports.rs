@@ -168,18 +168,28 @@ fn a_real_ships_mount_follows_the_office() -> anyhow::Result<()> {
     ship.cluster.wait("the mount", PATIENCE, |_| {
         (files(&base).len() == listed).then_some(())
     })?;
+    // A directory of it, under another name.
+    let hood = n!["gen", "hood", 0u64];
+    clay(
+        &mut client,
+        n!["mont", "sub", n![0u64, "base", "ud", begun], hood],
+    )?;
+    let sub = pier.join("sub");
+    ship.cluster.wait("the other mount", PATIENCE, |_| {
+        (!files(&sub).is_empty() && files(&sub).len() == files(&base.join("gen/hood")).len()).then_some(())
+    })?;
     fs::write(base.join("gen/mytest.hoon"), "|=(a=@ a)")?;
     clay(&mut client, n!["dirk", "base"])?;
     ship.cluster.wait("the commit", PATIENCE, |_| {
         (revision(&mut client).ok()? == begun + 1).then_some(())
     })?;
-    let committed = files(&base);
+    let (committed, committed_in_sub) = (files(&base), files(&sub));
     fs::write(base.join("gen/mytest.hoon"), "not committed")?;
     fs::remove_file(base.join("sys.kelvin"))?;
 
     ship.cluster.kill(first)?;
     let second = ship.cluster.wait_live(PATIENCE)?;
-    let base = ship.pier(second).join("base");
+    let (base, sub) = (ship.pier(second).join("base"), ship.pier(second).join("sub"));
     let mut client = ship.client(second)?;
     client.set_patience(Some(seguro_tests::BOOT))?;
     // A commit that comes before anything is on disk: it waits for the mount, and finds nothing changed.
@@ -194,11 +204,23 @@ fn a_real_ships_mount_follows_the_office() -> anyhow::Result<()> {
         .map(|(name, _)| name)
         .collect();
     assert!(differ.is_empty(), "{differ:?} are not what was committed");
-    fs::write(base.join("gen/mytest.hoon"), "|=(b=@ b)")?;
-    clay(&mut client, n!["dirk", "base"])?;
-    ship.cluster.wait("the commit on the new leader", PATIENCE, |_| {
-        (revision(&mut client).ok()? == begun + 2).then_some(())
-    })?;
+    ship.cluster
+        .wait("the other mount on the new leader", seguro_tests::BOOT, |_| {
+            (files(&sub).len() == committed_in_sub.len()).then_some(())
+        })?;
+    assert_eq!(files(&sub), committed_in_sub);
+    for (mounted, file, now) in [
+        ("base", base.join("gen/mytest.hoon"), begun + 2),
+        ("sub", sub.join("mytest.hoon"), begun + 3),
+    ] {
+        fs::write(file, "|=(b=@ b)")?;
+        clay(&mut client, n!["dirk", mounted])?;
+        ship.cluster.wait("the commit on the new leader", PATIENCE, |_| {
+            (revision(&mut client).ok()? == now).then_some(())
+        })?;
+    }
+    // What was committed in the one is in the other too.
+    file_is(&mut ship, &base.join("gen/hood/mytest.hoon"), "|=(b=@ b)")?;
     ship.cluster.run(first)?;
     ship.settle_and_judge(&Outcomes::default())?;
     Ok(())

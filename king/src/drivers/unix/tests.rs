@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What %base is, as the ship prints it.
 const BASE: &str = "[[p=~zod q=%base r=[%ud p=0]] s=/]";
 
+/// A form in which no ship prints it.
+const UNKNOWN: &str = "[[p=~zod q=%base r=[%da p=~2025.1.1]] s=/]";
+
 /// A ship with one desk, %base, mounted or not.
 struct Ship {
     /// Before the pier: its runtime's end waits for the driver's thread.
@@ -171,7 +174,11 @@ impl Ship {
             ],
         };
         for print in prints {
-            assert_eq!(self.driver.slog(&Noun::cord(print)), Claim::Taken);
+            let claim = match print {
+                UNKNOWN => Claim::Passed,
+                _ => Claim::Taken,
+            };
+            assert_eq!(self.driver.slog(&Noun::cord(print)), claim, "{print}");
         }
         assert_eq!(self.driver.slog(&Noun::cord("gall: bumped")), Claim::Passed);
         tell(
@@ -557,7 +564,7 @@ fn a_mount_that_cannot_be_read_is_not_committed() {
         // Another ship's.
         ("[[p=~bus q=%base r=[%ud p=0]] s=/]", 0),
         // The driver does not know this form, and takes the name for a desk's.
-        ("[[p=~zod q=%base r=[%da p=~2025.1.1]] s=/]", 1),
+        (UNKNOWN, 1),
     ] {
         let mut ship = Ship::new(false);
         ship.beams.insert("other".to_owned(), beam.to_owned());
@@ -600,7 +607,7 @@ fn a_mount_of_another_name_is_written_too() {
     ] {
         assert_eq!(ship.read(name).as_deref(), Some(text), "{name}");
     }
-    for absent in ["gen/desk.txt", "sub/hi.hoon", "none", "sub/from"] {
+    for absent in ["gen/desk.txt", "sub/hi.hoon", "none", "sub/from/long.ago"] {
         assert!(!ship.path(absent).exists(), "{absent}");
     }
     assert_eq!(ship.set_aside("sub/from/long.ago"), "from long ago");
@@ -628,9 +635,8 @@ fn a_mount_that_goes_while_it_is_asked_for_is_not_written() {
     let mut ship = Ship::new(false);
     two_files(&mut ship);
     ship.write("gone/hi.hoon", "from long ago");
-    ship.hill(&["gone"]);
+    ship.hill(&["gone", "base"]);
     ship.effect("ogre", &n!["gone"]);
-    ship.hill(&["base"]);
     assert_eq!(ship.commit(), []);
     assert_eq!(ship.questions, 2);
     assert_eq!(ship.read("gone/hi.hoon").unwrap(), "from long ago");
