@@ -4,6 +4,7 @@
     missing_docs,
     reason = "criterion_group! makes a function without documentation"
 )]
+#![expect(clippy::expect_used, reason = "a bench that cannot go on ends")]
 
 use std::fs;
 use std::time::Duration;
