@@ -149,7 +149,7 @@ fn a_real_ships_mount_follows_the_office() -> anyhow::Result<()> {
         return Ok(());
     }
     let mut ship = Ship::new(3, &[])?;
-    let first = ship.boot()?;
+    let first = ship.boot_on_one_first()?;
     let pier = ship.pier(first).to_owned();
     let mut client = ship.client(first)?;
     client.set_patience(Some(seguro_tests::BOOT))?;
