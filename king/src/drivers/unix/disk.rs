@@ -167,24 +167,12 @@ impl Disk {
         let Some((mount, inside)) = file.split_mount() else {
             return Ok((self.pier.try_clone()?, file.as_str().to_owned()));
         };
-        if missing == Missing::Make {
-            match self.pier.create_dir(mount) {
-                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-        }
-        let mut dir = real_dir::open(&self.pier, mount)?;
+        let mut dir = missing.open(&self.pier, mount)?;
         let (above, name) = inside
             .rsplit_once('/')
             .map_or((None, inside), |(above, name)| (Some(above), name));
         for part in above.into_iter().flat_map(|above| above.split('/')) {
-            if missing == Missing::Make {
-                match dir.create_dir(part) {
-                    Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-                    _ => {}
-                }
-            }
-            dir = real_dir::open(&dir, part)?;
+            dir = missing.open(&dir, part)?;
         }
         Ok((dir, name.to_owned()))
     }
@@ -194,6 +182,21 @@ impl Disk {
 enum Missing {
     Leave,
     Make,
+}
+
+impl Missing {
+    /// Opens a directory, which most often is there.
+    fn open(self, above: &Dir, name: &str) -> io::Result<Dir> {
+        match real_dir::open(above, name) {
+            Err(error) if error.kind() == ErrorKind::NotFound && self == Missing::Make => {
+                match above.create_dir(name) {
+                    Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+                    _ => real_dir::open(above, name),
+                }
+            }
+            opened => opened,
+        }
+    }
 }
 
 impl Found {
@@ -250,14 +253,20 @@ fn remove_if_empty(above: &Dir, name: &str) -> bool {
 
 /// Writes a file beside its place, then moves it there: a reader sees the old file or the new one.
 fn write_in(dir: &Dir, name: &str, data: &[u8]) -> io::Result<()> {
-    unless_gone(dir.remove_file(UNFINISHED))?;
-    let mut options = OpenOptions::new();
-    let mut file = dir.open_with(UNFINISHED, options.write(true).create_new(true))?;
+    let create = || dir.open_with(UNFINISHED, OpenOptions::new().write(true).create_new(true));
+    let mut file = match create() {
+        // A process ended over it.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            unless_gone(dir.remove_file(UNFINISHED))?;
+            create()?
+        }
+        created => created?,
+    };
     let written = file
         .write_all(data)
         .and_then(|()| dir.rename(UNFINISHED, dir, name));
     if written.is_err() {
-        // What is left is removed before the next file at the latest.
+        // What is left is removed when the next file is written, at the latest.
         let _ = dir.remove_file(UNFINISHED);
     }
     written
@@ -329,6 +338,25 @@ mod tests {
         place.disk.remove(&files[0]).unwrap();
         assert_eq!(place.names(), ["base.txt"]);
         assert!(!place.pier.path().join("base").exists(), "empty directories go");
+    }
+
+    #[test]
+    fn what_was_left_unfinished_is_in_nobodys_way() {
+        let place = Place::new();
+        let file = place.file(&["gen", "hi", "hoon"]);
+        place.disk.write(&file, b"one").unwrap();
+        let left = place.pier.path().join("base/gen").join(UNFINISHED);
+        let outside = tempfile::tempdir().unwrap();
+        let secret = outside.path().join("secret.txt");
+        fs::write(&secret, "secret").unwrap();
+        fs::write(&left, "half of someth").unwrap();
+        place.disk.write(&file, b"two").unwrap();
+        assert!(!left.exists());
+        symlink(&secret, &left).unwrap();
+        place.disk.write(&file, b"three").unwrap();
+        assert_eq!(place.disk.read(&file, 9).unwrap().unwrap(), b"three");
+        assert!(!left.exists());
+        assert_eq!(fs::read(&secret).unwrap(), b"secret");
     }
 
     #[test]
