@@ -315,7 +315,7 @@ mod tests {
         let pier = PierLock::acquire(dir.path()).unwrap();
         IdentityFile::create(&pier, IDENTITY).unwrap();
         let options = RaftLogOptions {
-            prewritten_bytes: 0,
+            journal_bytes: 64 * 1024,
             ..RaftLogOptions::new(Alarm::new())
         };
         RaftLog::open(&pier, IDENTITY.member, options)

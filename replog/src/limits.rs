@@ -88,9 +88,15 @@ pub(crate) const RAFT_LOG_MAP_BYTES: usize = 64 * GIB;
 #[cfg(not(target_pointer_width = "64"))]
 pub(crate) const RAFT_LOG_MAP_BYTES: usize = 512 * MIB;
 
-/// Zeros written behind a new Raft log's first pages: a sync that need not also record a grown file is faster, and
-/// the log reuses its pages, so that it seldom grows past them.
-pub(crate) const RAFT_LOG_PREWRITTEN_BYTES: usize = 16 * MIB;
+/// The Raft log's journal: so much is written, a sync a group, before the environment is. What it holds is also in memory.
+pub(crate) const RAFT_JOURNAL_BYTES: usize = 8 * MIB;
+
+/// The largest record of the journal. A larger group goes straight into the environment: its second sync is little beside its
+/// bytes, which would be written twice.
+pub(crate) const RAFT_JOURNAL_RECORD_BYTES: usize = MIB;
+
+/// How long nothing is asked for before what the journal holds is put into the environment.
+pub(crate) const RAFT_JOURNAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// Appends that wait for the Raft log's thread: openraft pipelines them, so this is its depth.
 pub(crate) const RAFT_LOG_APPENDS: usize = 2048;
@@ -104,7 +110,7 @@ pub(crate) const RAFT_LOG_PENDING_BYTES: usize = 64 * MIB;
 /// Bytes of entries that go into one transaction: bounds what a vote behind them waits for.
 pub(crate) const RAFT_LOG_GROUP_BYTES: usize = 16 * MIB;
 
-/// Durable entries kept in memory, so that replication and apply seldom read the disk.
+/// Entries of the environment kept in memory, so that replication and apply seldom read the disk.
 pub(crate) const RAFT_LOG_CACHE_BYTES: usize = 8 * MIB;
 
 /// Bytes read at a time by a stream of entries; one larger entry passes.
@@ -115,9 +121,6 @@ pub(crate) const PURGE_SLICE: u64 = 1024;
 
 /// Bytes purged in one transaction: LMDB keeps a number in memory for every page that becomes free. One larger entry passes.
 pub(crate) const PURGE_SLICE_BYTES: usize = 64 * MIB;
-
-/// Entries that await purging before a slice is taken even though appends wait.
-pub(crate) const PURGE_BACKLOG: u64 = 64 * 1024;
 
 /// A value at least this large is written into LMDB's pages directly; below it a copy costs less than the extra call.
 pub(crate) const RESERVE_BYTES: usize = 64 * KIB;
@@ -145,7 +148,10 @@ const _: () = {
         RAFT_LOG_GROUP_BYTES <= RAFT_LOG_PENDING_BYTES,
         "a full group fits into what may wait"
     );
-    assert!(PURGE_SLICE < PURGE_BACKLOG, "the backlog is worked off in slices");
+    assert!(
+        RAFT_JOURNAL_RECORD_BYTES < RAFT_JOURNAL_BYTES,
+        "the largest record fits into the journal"
+    );
     assert!(
         MIN_MAP_BYTES <= RAFT_LOG_MAP_BYTES && MIN_MAP_BYTES <= EVENT_LOG_MAP_BYTES,
         "halving ends above the least"

@@ -80,6 +80,37 @@ impl<T> In<T> for Result<T, heed::Error> {
 /// Opens the environment in the directory `path`, making its files if they are not there. Plain sync mode, readers without
 /// thread-local slots. Where `map_bytes` of address space are not to be had, as much as is.
 pub(crate) fn open_env(path: &Path, map_bytes: usize, faults: &dyn Faults) -> Result<Env, EnvError> {
+    open_checked(path, map_bytes, faults, |cut, _| Err(cut))
+}
+
+/// As [`open_env`], for an environment from which much is deleted: LMDB counts pages that a transaction took and gave back, and
+/// does not write those at the file's end. A file that lacks its last pages is filled up, and what may be wrong with it is
+/// told: whoever reads it must find out whether anything was there.
+pub(crate) fn open_env_filled_up(
+    path: &Path,
+    map_bytes: usize,
+    faults: &dyn Faults,
+) -> Result<(Env, Option<EnvError>), EnvError> {
+    let mut lacking = None;
+    let env = open_checked(path, map_bytes, faults, |cut, needed| {
+        let file = path.join(DATA_FILE);
+        faults
+            .at(Step::WriteFile, &file)
+            .and_then(|()| fs::OpenOptions::new().write(true).open(&file)?.set_len(needed))
+            .at("cannot fill up", &file)?;
+        lacking = Some(cut);
+        Ok(())
+    })?;
+    Ok((env, lacking))
+}
+
+/// Opens an environment; a file that ends before its last page is `short`'s, before anything is read.
+fn open_checked(
+    path: &Path,
+    map_bytes: usize,
+    faults: &dyn Faults,
+    short: impl FnOnce(EnvError, u64) -> Result<(), EnvError>,
+) -> Result<Env, EnvError> {
     faults
         .at(Step::OpenEnv, path)
         .at("cannot open the environment in", path)?;
@@ -103,7 +134,7 @@ pub(crate) fn open_env(path: &Path, map_bytes: usize, faults: &dyn Faults) -> Re
             }
             opened => {
                 let env = opened.within(path)?;
-                check_length(&env, path)?;
+                check_length(&env, path, short)?;
                 env.clear_stale_readers().within(path)?;
                 // A process that was killed in its last commit may have left one that is seen here and is not on disk:
                 // nothing may be built on that.
@@ -148,17 +179,18 @@ pub(crate) fn sweep(dir: &Path, faults: &dyn Faults) -> Result<(), FileError> {
 }
 
 /// LMDB does not look whether its file holds the pages that it should; touching one that is not there is SIGBUS.
-fn check_length(env: &Env, path: &Path) -> Result<(), EnvError> {
+fn check_length(
+    env: &Env,
+    path: &Path,
+    short: impl FnOnce(EnvError, u64) -> Result<(), EnvError>,
+) -> Result<(), EnvError> {
     let file = path.join(DATA_FILE);
     let found = fs::metadata(&file).at("cannot look at", &file)?.len();
     let page = u64::from(env.stat().page_size);
     let needed = (env.info().last_page_number as u64 + 1) * page;
     if found < needed {
-        Err(EnvError::Truncated {
-            path: file,
-            found,
-            needed,
-        })
+        let path = file;
+        short(EnvError::Truncated { path, found, needed }, needed)
     } else {
         Ok(())
     }
@@ -224,6 +256,63 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn pages_that_a_transaction_gave_back_may_be_missing() {
+        let dir = super::super::fast_dir();
+        let env = open_env(dir.path(), MIN_MAP_BYTES, &NoFaults).unwrap();
+        let mut txn = env.write_txn().unwrap();
+        let numbers: NumberTable = env
+            .database_options()
+            .types::<U64<NativeEndian>, ByteSlice>()
+            .key_comparator::<IntegerComparator>()
+            .name("N")
+            .create(&mut txn)
+            .unwrap();
+        let names: BytesTable = env.create_database(&mut txn, Some("T")).unwrap();
+        names.put(&mut txn, b"log", b"x").unwrap();
+        txn.commit().unwrap();
+        // Found by trying: lengths of what is put, how many of the last and of the first go again.
+        let (mut first, mut next) = (0_u64, 0_u64);
+        for (lengths, last, oldest) in [
+            (&[142, 214, 287, 3961, 121, 147][..], 0, 5),
+            (&[128, 219, 287, 109, 151, 169, 5193], 0, 5),
+            (&[132, 5614, 1857, 113, 93, 2584, 222], 2, 7),
+        ] {
+            let mut txn = env.write_txn().unwrap();
+            for length in lengths {
+                numbers
+                    .put_with_flags(&mut txn, PutFlags::APPEND, &next, &vec![7; *length])
+                    .unwrap();
+                next += 1;
+            }
+            numbers.delete_range(&mut txn, &(next - last..)).unwrap();
+            next -= last;
+            names.put(&mut txn, b"vote", &[1; 20]).unwrap();
+            names.put(&mut txn, b"purged", &[1; 24]).unwrap();
+            first += oldest;
+            numbers.delete_range(&mut txn, &(..first)).unwrap();
+            names.put(&mut txn, b"journal", &[1; 24]).unwrap();
+            txn.commit().unwrap();
+        }
+        let used = used_bytes(&env);
+        close_env(env);
+        let length = fs::metadata(dir.path().join(DATA_FILE)).unwrap().len();
+        assert!(length < used, "LMDB wrote all pages");
+        assert!(matches!(
+            open_env(dir.path(), MIN_MAP_BYTES, &NoFaults),
+            Err(EnvError::Truncated { .. })
+        ));
+        let (env, lacking) = open_env_filled_up(dir.path(), MIN_MAP_BYTES, &NoFaults).unwrap();
+        assert!(matches!(lacking, Some(EnvError::Truncated { found, needed, .. })
+            if (found, needed) == (length, used)));
+        let mut txn = env.write_txn().unwrap();
+        let names: BytesTable = env.open_database(&txn, Some("T")).unwrap().unwrap();
+        assert_eq!(names.get(&txn, b"vote").unwrap(), Some(&[1; 20][..]));
+        // And the pages are there to be used.
+        names.put(&mut txn, b"large", &[8; 100_000]).unwrap();
+        txn.commit().unwrap();
     }
 
     /// Fails at the step of this number, and notes each.

@@ -132,20 +132,20 @@ impl Replay {
         })
     }
 
-    /// Which file a call writes, if what it writes is certain when it returns.
+    /// Which file a call writes, if it is a commit's last write: LMDB's is certain when it returns, the journal's is its only one.
     ///
     /// # Errors
     /// When the call is malformed.
-    pub fn writes_through(&self, call: &Call) -> anyhow::Result<Option<PathBuf>> {
+    pub fn ends_a_commit(&self, call: &Call) -> anyhow::Result<Option<PathBuf>> {
         if !matches!(call.name.as_str(), "write" | "writev" | "pwrite64" | "pwritev") {
             return Ok(None);
         }
         Ok(match self.opened(call.number(0)?) {
             Some(Open {
                 what: What::Inode(_, path),
-                synced: true,
+                synced,
                 ..
-            }) => Some(path.clone()),
+            }) if *synced || path.ends_with("journal") => Some(path.clone()),
             _ => None,
         })
     }

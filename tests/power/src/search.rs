@@ -223,7 +223,7 @@ impl Recording {
                 && nth >= from
                 && happened == Happened::Changed
                 && replay
-                    .writes_through(&self.trace.calls[call])?
+                    .ends_a_commit(&self.trace.calls[call])?
                     .is_some_and(|path| path.ends_with(name))
             {
                 return Ok(nth);

@@ -79,7 +79,7 @@ impl StoreBuilder<TypeConfig, RaftLog, Machine, Pier> for Builder {
     async fn build(&self) -> Result<(Pier, RaftLog, Machine), StorageError<TypeConfig>> {
         let (pier, machine) = new_machine();
         let options = RaftLogOptions {
-            prewritten_bytes: 0,
+            journal_bytes: 64 * 1024,
             ..RaftLogOptions::new(Alarm::new())
         };
         let log = RaftLog::open(&pier.lock, MemberId(1), options).unwrap();

@@ -4,12 +4,15 @@
 //! .urb/raft/data.mdb
 //!   ENTRIES   index (8 bytes, native endian) -> the entry's record (`raft::record`: version, term, index, body, crc)
 //!   STATE     sealed (checksum and version): `log` -> the member's id (8), little-endian; `vote`, `committed`,
-//!             `purged` -> bincode
+//!             `purged`, `journal` (the round whose records are not here yet) -> bincode
 //! ```
-//! The file begins with zeros written behind LMDB's first pages: a sync need not also record that it grew.
 
+use super::{
+    backlog::Backlog,
+    journal::{Journal, Round},
+};
 use crate::{
-    limits::{PURGE_SLICE, PURGE_SLICE_BYTES, RAFT_LOG_READ_BYTES},
+    limits::{PURGE_SLICE, PURGE_SLICE_BYTES},
     raft::{
         codec::{self, CodecError},
         config::{Entry, LogId, Vote},
@@ -32,8 +35,6 @@ use heed::{
 use openraft::entry::RaftEntry;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    fs::OpenOptions,
-    io::{Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -44,6 +45,7 @@ const LOG: &str = "log";
 const VOTE: &str = "vote";
 const COMMITTED: &str = "committed";
 const PURGED: &str = "purged";
+const JOURNAL: &str = "journal";
 
 /// Why a Raft log could not be opened or read.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +74,14 @@ pub(crate) enum RaftLogError {
         path: PathBuf,
         /// Its key.
         key: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The journal is damaged, or not the one that belongs to the environment.
+    #[error("the journal {} cannot be used: {why}. {ANEW}", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
@@ -165,39 +175,69 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Opens the Raft log of `member` in the directory `path`, or makes it, with so many bytes of zeros.
+    /// Opens the Raft log of `member` in the directory `path`, or makes it, with a journal of so many bytes. What the journal
+    /// holds is in the environment then.
     pub(super) fn open(
         path: &Path,
         member: MemberId,
         map_bytes: usize,
-        prewritten: usize,
+        journal_bytes: usize,
         faults: Arc<dyn Faults>,
-    ) -> Result<(Disk, Found), RaftLogError> {
+    ) -> Result<(Disk, Journal, Found), RaftLogError> {
         files::create_dir(path, &*faults)?;
         lmdb::sweep(path, &*faults)?;
         if !files::holds(path, DATA_FILE) {
+            let round = Journal::make(path, journal_bytes, &*faults)?;
             lmdb::create_env(path, &*faults, |env, stage| {
-                fill(stage, env, member, prewritten, &*faults)
+                fill(stage, env, member, round, &*faults)
             })?;
         }
-        let env = lmdb::open_env(path, map_bytes, &*faults)?;
-        let txn = env.read_txn().within(path)?;
-        let entries = entries_options(&env).open(&txn).within(path)?;
-        let state = env.open_database(&txn, Some(STATE)).within(path)?;
-        txn.commit().within(path)?;
-        let (Some(entries), Some(state)) = (entries, state) else {
-            return Err((path, LOG, SealError::Damaged).into());
+        let (env, lacking) = lmdb::open_env_filled_up(path, map_bytes, &*faults)?;
+        let disk = match (Disk::of(env, path, faults, lacking.is_some()), lacking) {
+            (Err(_), Some(cut)) => return Err(cut.into()),
+            (disk, _) => disk?,
         };
-        let disk = Disk {
-            path: path.to_path_buf(),
-            env,
-            entries,
-            state,
-            faults,
-        };
+        disk.check_owner(member)?;
+        let round = disk.round(journal_bytes)?;
+        let (mut journal, operations) = Journal::open(path, round, Arc::clone(&disk.faults))?;
+        let mut backlog = Backlog::default();
+        operations
+            .into_iter()
+            .for_each(|operation| backlog.push(operation));
+        if !backlog.is_empty() {
+            disk.put_backlog(&backlog, &mut journal).within(path)?;
+        }
         disk.finish_purge()?;
-        let found = disk.find(member)?;
-        Ok((disk, found))
+        let found = disk.find()?;
+        Ok((disk, journal, found))
+    }
+
+    /// The journal's round; a log that was made by a version without a journal gets one.
+    fn round(&self, journal_bytes: usize) -> Result<Round, RaftLogError> {
+        let txn = self.env.read_txn().within(&self.path)?;
+        if let Some(round) = self.get(&txn, JOURNAL)? {
+            return Ok(round);
+        }
+        drop(txn);
+        let round = Journal::make(&self.path, journal_bytes, &*self.faults)?;
+        let mut change = self.change().within(&self.path)?;
+        change.put_round(&round).within(&self.path)?;
+        change.commit().within(&self.path)?;
+        Ok(round)
+    }
+
+    /// Puts into the environment what a journal holds, which begins its next round.
+    fn put_backlog(&self, backlog: &Backlog, journal: &mut Journal) -> Result<(), heed::Error> {
+        let round = journal.round().next()?;
+        let mut change = self.change()?;
+        backlog.put(&mut change, backlog.purged().as_ref(), &mut Vec::new())?;
+        if let Some(purged) = backlog.purged() {
+            change.put_purged(&purged)?;
+        }
+        change.put_round(&round)?;
+        change.commit()?;
+        journal.begin_round(round);
+        Ok(())
     }
 
     /// Takes away what is purged and still there: a purge was interrupted.
@@ -220,8 +260,43 @@ impl Disk {
         Ok(())
     }
 
-    /// What is there; checks that it is this member's, and that no entry is missing.
-    fn find(&self, member: MemberId) -> Result<Found, RaftLogError> {
+    /// The log in an environment, of which everything is read if that is asked for.
+    fn of(env: Env, path: &Path, faults: Arc<dyn Faults>, read_all: bool) -> Result<Disk, RaftLogError> {
+        let txn = env.read_txn().within(path)?;
+        let entries = entries_options(&env).open(&txn).within(path)?;
+        let state = env.open_database(&txn, Some(STATE)).within(path)?;
+        txn.commit().within(path)?;
+        let (Some(entries), Some(state)) = (entries, state) else {
+            return Err((path, LOG, SealError::Damaged).into());
+        };
+        let disk = Disk {
+            path: path.to_path_buf(),
+            env,
+            entries,
+            state,
+            faults,
+        };
+        if read_all {
+            disk.check_all()?;
+        }
+        Ok(disk)
+    }
+
+    /// Reads everything that is there.
+    fn check_all(&self) -> Result<(), RaftLogError> {
+        let txn = self.env.read_txn().within(&self.path)?;
+        for record in self.state.iter(&txn).within(&self.path)? {
+            record.within(&self.path)?;
+        }
+        for record in self.entries.iter(&txn).within(&self.path)? {
+            let (index, record) = record.within(&self.path)?;
+            self.decode(index, record)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the log is this member's.
+    fn check_owner(&self, member: MemberId) -> Result<(), RaftLogError> {
         let path = &*self.path;
         let txn = self.env.read_txn().within(path)?;
         let owner = self
@@ -229,17 +304,20 @@ impl Disk {
             .and_then(|body| body.try_into().ok())
             .map(u64::from_le_bytes);
         match owner {
-            Some(owner) if owner == member.0 => {}
-            Some(owner) => {
-                let path = path.to_path_buf();
-                return Err(RaftLogError::Owner {
-                    path,
-                    found: MemberId(owner),
-                    expected: member,
-                });
-            }
-            None => return Err((path, LOG, SealError::Damaged).into()),
+            Some(owner) if owner == member.0 => Ok(()),
+            Some(owner) => Err(RaftLogError::Owner {
+                path: path.to_path_buf(),
+                found: MemberId(owner),
+                expected: member,
+            }),
+            None => Err((path, LOG, SealError::Damaged).into()),
         }
+    }
+
+    /// What is there; checks that no entry is missing.
+    fn find(&self) -> Result<Found, RaftLogError> {
+        let path = &*self.path;
+        let txn = self.env.read_txn().within(path)?;
         let purged: Option<LogId> = self.get(&txn, PURGED)?;
         let first = purged.map_or(0, |purged| purged.index + 1);
         let keys = self.entries.remap_data_type::<DecodeIgnore>();
@@ -425,6 +503,11 @@ impl Change<'_> {
         self.put(PURGED, purged)
     }
 
+    /// The journal's next round: what the one before holds is a part of this change.
+    pub(super) fn put_round(&mut self, round: &Round) -> Result<(), heed::Error> {
+        self.put(JOURNAL, round)
+    }
+
     /// Writes and syncs.
     pub(super) fn commit(self) -> Result<(), heed::Error> {
         let Disk { faults, path, .. } = self.disk;
@@ -450,34 +533,21 @@ fn fill(
     path: &Path,
     env: &Env,
     member: MemberId,
-    prewritten: usize,
+    round: Round,
     faults: &dyn Faults,
 ) -> Result<(), RaftLogError> {
-    prewrite(&path.join(DATA_FILE), prewritten, faults)?;
     faults.at(Step::Begin, path).at("cannot write", path)?;
     let mut txn = env.write_txn().within(path)?;
     entries_options(env).create(&mut txn).within(path)?;
     let state: BytesTable = env.create_database(&mut txn, Some(STATE)).within(path)?;
-    state
-        .put(&mut txn, LOG.as_bytes(), &sealed::seal(&member.0.to_le_bytes()))
-        .within(path)?;
+    for (key, body) in [
+        (LOG, member.0.to_le_bytes().to_vec()),
+        (JOURNAL, codec::encode(&round)),
+    ] {
+        state
+            .put(&mut txn, key.as_bytes(), &sealed::seal(&body))
+            .within(path)?;
+    }
     faults.at(Step::Commit, path).at("cannot write", path)?;
     Ok(txn.commit().within(path)?)
-}
-
-/// Fills a new environment's file with zeros up to `bytes`, behind what LMDB has written.
-fn prewrite(path: &Path, bytes: usize, faults: &dyn Faults) -> Result<(), FileError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .open(path)
-        .at("cannot open", path)?;
-    let mut written = file.seek(SeekFrom::End(0)).at("cannot look at", path)? as usize;
-    let zeros = vec![0; RAFT_LOG_READ_BYTES];
-    while written < bytes {
-        let length = zeros.len().min(bytes - written);
-        faults.at(Step::WriteFile, path).at("cannot write", path)?;
-        file.write_all(&zeros[..length]).at("cannot write", path)?;
-        written += length;
-    }
-    files::sync_file(&file, path, faults)
 }

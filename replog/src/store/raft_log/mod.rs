@@ -1,15 +1,18 @@
 //! The Raft log: entries, the vote, what is committed and purged. The only thing that is synced per commit.
 //!
-//! `disk` is the file, `writer` the one thread that writes it, `cache` the newest entries in memory, `reader` finds an entry
-//! in either. This module is openraft's `RaftLogStorage` on top of them:
+//! `disk` is the environment, `journal` what makes a group durable before it gets there, `backlog` what is in the journal alone,
+//! `writer` the one thread that writes both, `cache` the newest entries in memory, `reader` finds an entry there or in the environment.
+//! This module is openraft's `RaftLogStorage` on top of them:
 //!
 //! - `append` puts entries into the cache, where readers find them at once, and tells openraft when they are on disk.
 //! - `save_vote` and `truncate_after` are on disk when they return.
 //! - `purge` takes effect at once for readers and is worked off on disk when nothing else is to be done.
 //! - `save_committed` goes along with the next transaction: it saves work at a restart, and is not worth a sync of its own.
 
+mod backlog;
 mod cache;
 mod disk;
+mod journal;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -35,8 +38,8 @@ use super::{
 };
 use crate::{
     limits::{
-        KIB, RAFT_LOG_APPENDS, RAFT_LOG_CACHE_BYTES, RAFT_LOG_COMMANDS, RAFT_LOG_MAP_BYTES,
-        RAFT_LOG_PENDING_BYTES, RAFT_LOG_PREWRITTEN_BYTES,
+        KIB, RAFT_JOURNAL_BYTES, RAFT_JOURNAL_PAUSE, RAFT_LOG_APPENDS, RAFT_LOG_CACHE_BYTES,
+        RAFT_LOG_COMMANDS, RAFT_LOG_MAP_BYTES, RAFT_LOG_PENDING_BYTES,
     },
     pier_lock::PierLock,
     raft::{
@@ -57,6 +60,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 use tokio::sync::{Semaphore, oneshot};
 
@@ -65,9 +69,11 @@ use tokio::sync::{Semaphore, oneshot};
 pub(crate) struct RaftLogOptions {
     /// LMDB map, bytes.
     pub(crate) map_bytes: usize,
-    /// Zeros that a new log's file begins with, bytes.
-    pub(crate) prewritten_bytes: usize,
-    /// Durable entries that are kept in memory, bytes.
+    /// The journal of a new log, bytes.
+    pub(crate) journal_bytes: usize,
+    /// How long nothing is asked for before the environment follows the journal.
+    pub(crate) journal_pause: Duration,
+    /// Entries in the environment that are kept in memory, bytes.
     pub(crate) cache_bytes: usize,
     /// Told when the store fails.
     pub(crate) alarm: Alarm,
@@ -80,7 +86,8 @@ impl RaftLogOptions {
     pub(crate) fn new(alarm: Alarm) -> RaftLogOptions {
         RaftLogOptions {
             map_bytes: RAFT_LOG_MAP_BYTES,
-            prewritten_bytes: RAFT_LOG_PREWRITTEN_BYTES,
+            journal_bytes: RAFT_JOURNAL_BYTES,
+            journal_pause: RAFT_JOURNAL_PAUSE,
             cache_bytes: RAFT_LOG_CACHE_BYTES,
             alarm,
             faults: simulated::faults(),
@@ -182,12 +189,13 @@ impl RaftLog {
     ) -> Result<RaftLog, RaftLogError> {
         let RaftLogOptions {
             map_bytes,
-            prewritten_bytes,
+            journal_bytes,
+            journal_pause,
             cache_bytes,
             alarm,
             faults,
         } = options;
-        let (disk, found) = Disk::open(path, member, map_bytes, prewritten_bytes, faults)?;
+        let (disk, journal, found) = Disk::open(path, member, map_bytes, journal_bytes, faults)?;
         let disk = Arc::new(disk);
         let state = State {
             cache: Cache::new(found.first..found.end, found.purged.is_some(), cache_bytes),
@@ -207,7 +215,14 @@ impl RaftLog {
             room: Semaphore::new(RAFT_LOG_APPENDS),
         });
         let (commands, receiver) = crossbeam_channel::bounded(RAFT_LOG_APPENDS + RAFT_LOG_COMMANDS);
-        let writer = Writer::new(Arc::clone(&shared), disk, receiver, found.end);
+        let writer = Writer::new(
+            Arc::clone(&shared),
+            disk,
+            journal,
+            journal_pause,
+            receiver,
+            found.end,
+        );
         if simulated::is_on() {
             tokio::spawn(writer.run_simulated(path.to_path_buf()));
         } else {
@@ -223,7 +238,7 @@ impl RaftLog {
         Ok(RaftLog { shared, commands })
     }
 
-    /// Bytes of its file that are in use; 0 when closed.
+    /// Bytes of its environment that are in use, beside the journal's; 0 when closed.
     pub(crate) fn used_bytes(&self) -> u64 {
         lock(&self.shared.disk)
             .as_ref()

@@ -1,14 +1,17 @@
-//! The one thread that writes the Raft log. While one transaction syncs, the next ones' commands collect.
+//! The one thread that writes the Raft log. While one group of commands syncs, the next ones collect.
 //!
-//! What is asked for is done in the order of asking, votes and entries alike: commands that are in one transaction are on
-//! disk together or not at all, and transactions follow one another.
+//! What is asked for is done in the order of asking, votes and entries alike: the commands of a group are on disk together or not at
+//! all, and groups follow one another. A group is a record of the journal; one that is too large for that, or meets a journal that is full,
+//! goes into the environment, and all that the journal holds with it.
 
 use super::{
     Shared,
+    backlog::Backlog,
     disk::{Change, Disk},
+    journal::{Journal, Operation, Record, Round},
 };
 use crate::{
-    limits::{PURGE_BACKLOG, RAFT_LOG_GROUP_BYTES},
+    limits::{PURGE_SLICE, RAFT_LOG_GROUP_BYTES},
     raft::config::{Entry, LogId, TypeConfig, Vote},
     simulated::{self, LOOK_EVERY, Moment},
     store::{
@@ -16,13 +19,14 @@ use crate::{
         lock,
     },
 };
-use crossbeam_channel::{Receiver, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use openraft::{entry::RaftEntry, storage::IOFlushed};
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 use tokio::sync::oneshot;
 
@@ -56,27 +60,51 @@ type Reply = oneshot::Sender<Result<(), StoreFailed>>;
 pub(super) struct Writer {
     shared: Arc<Shared>,
     disk: Arc<Disk>,
+    journal: Journal,
+    /// How long nothing is asked for before the environment follows.
+    pause: Duration,
+    /// What the journal holds and the environment does not.
+    backlog: Backlog,
+    /// The last append that is in the journal alone.
+    unsettled: Option<u64>,
     commands: Receiver<Command>,
     /// The index after the last one on disk.
     end: u64,
-    /// Entries on disk below the second index are purged; the first is the oldest of them.
-    purging: Option<(u64, u64)>,
+    /// Entries below this index are purged and may be in the environment still.
+    purging: Option<u64>,
     scratch: Vec<u8>,
 }
 
-/// What is written besides commands, and how far it got.
+/// What is written besides commands.
 #[derive(Default)]
 struct Besides {
     committed: Option<LogId>,
     purged: Option<LogId>,
-    left: Option<Option<u64>>,
+}
+
+/// Where a group went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    Journal,
+    Environment,
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, disk: Arc<Disk>, commands: Receiver<Command>, end: u64) -> Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        disk: Arc<Disk>,
+        journal: Journal,
+        pause: Duration,
+        commands: Receiver<Command>,
+        end: u64,
+    ) -> Writer {
         Writer {
             shared,
             disk,
+            journal,
+            pause,
+            backlog: Backlog::default(),
+            unsettled: None,
             commands,
             end,
             purging: None,
@@ -101,13 +129,12 @@ impl Writer {
     fn run(mut self) {
         let mut group = Vec::new();
         let reply = loop {
-            let ending = self.collect(&mut group);
-            let result = self.write_if_due(&group);
-            let failed = result.is_err();
-            self.answer(&mut group, result);
+            let first = self.wait();
+            let (ending, idle) = self.collect(first, &mut group);
+            let result = self.write(&mut group, idle, ending.is_some());
             match ending {
                 Some(ending) => break ending,
-                None if failed => break None,
+                None if result.is_err() => break None,
                 None => {}
             }
         };
@@ -118,83 +145,211 @@ impl Writer {
     pub(super) async fn run_simulated(mut self, directory: PathBuf) {
         let mut group = Vec::new();
         let reply = loop {
-            while self.purging.is_none() && self.commands.is_empty() && Arc::strong_count(&self.shared) > 1 {
+            let mut waited = Duration::ZERO;
+            while self.commands.is_empty()
+                && Arc::strong_count(&self.shared) > 1
+                && self.purging.is_none()
+                && !(self.is_behind() && waited >= self.pause)
+            {
                 tokio::time::sleep(LOOK_EVERY).await;
+                waited += LOOK_EVERY;
             }
-            let ending = self.collect(&mut group);
+            let (ending, idle) = self.collect(self.commands.try_recv(), &mut group);
             simulated::disk(&directory, Moment::Before).await;
-            let result = self.write_if_due(&group);
+            let result = self.write(&mut group, idle, ending.is_some());
             simulated::disk(&directory, Moment::After).await;
-            let failed = result.is_err();
-            self.answer(&mut group, result);
             match ending {
                 Some(ending) => break ending,
-                None if failed => break None,
+                None if result.is_err() => break None,
                 None => {}
             }
         };
         self.end(reply);
     }
 
-    fn write_if_due(&mut self, group: &[Command]) -> Result<(), StoreFailed> {
-        if group.is_empty() && self.purging.is_none() && !self.has_besides() {
-            Ok(())
+    /// Whether there is something that the environment should have, and nobody waits for.
+    fn is_behind(&self) -> bool {
+        let besides = self.besides(self.end);
+        !self.backlog.is_empty() || besides.committed.is_some() || besides.purged.is_some()
+    }
+
+    /// Waits for a command; where nobody asks for anything, until the environment is to be brought up to date.
+    fn wait(&self) -> Result<Command, TryRecvError> {
+        if self.purging.is_some() {
+            self.commands.try_recv()
+        } else if self.is_behind() {
+            let waited = self.commands.recv_timeout(self.pause);
+            waited.map_err(|error| match error {
+                RecvTimeoutError::Timeout => TryRecvError::Empty,
+                RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
+            })
         } else {
-            self.write(group)
+            self.commands.recv().map_err(|_| TryRecvError::Disconnected)
         }
     }
 
-    /// Waits for commands, and takes those that are there. The end, if that is asked for, and whom to tell.
+    /// Takes the commands that are there. The end, if that is asked for, and whom to tell; and whether there was none.
     #[expect(clippy::option_option, reason = "the end, and then whom to tell of it")]
-    fn collect(&mut self, group: &mut Vec<Command>) -> Option<Option<Reply>> {
-        // Nobody waits for a purge, so it is worked off when nothing else is to be done.
-        let idle = self.purging.is_some();
+    fn collect(
+        &self,
+        first: Result<Command, TryRecvError>,
+        group: &mut Vec<Command>,
+    ) -> (Option<Option<Reply>>, bool) {
+        let idle = first.is_err();
         let mut bytes = 0;
-        let mut next = if idle {
-            self.commands.try_recv()
-        } else {
-            self.commands.recv().map_err(|_| TryRecvError::Disconnected)
-        };
+        let mut next = first;
         loop {
             match next {
-                Ok(Command::Close { reply }) => return Some(Some(reply)),
+                Ok(Command::Close { reply }) => return (Some(Some(reply)), idle),
+                // It has woken the writer; when nothing else is to be done is time enough.
+                Ok(Command::Purge) => lock(&self.shared.state).purge_told = false,
                 Ok(command) => {
                     if let Command::Append { bytes: more, .. } = &command {
                         bytes += more;
                     }
                     group.push(command);
                     if bytes >= RAFT_LOG_GROUP_BYTES {
-                        return None;
+                        return (None, idle);
                     }
                 }
-                Err(TryRecvError::Empty) => return None,
-                Err(TryRecvError::Disconnected) => return Some(None),
+                Err(TryRecvError::Empty) => return (None, idle),
+                Err(TryRecvError::Disconnected) => return (Some(None), idle),
             }
             next = self.commands.try_recv();
         }
     }
 
-    /// Writes commands in one transaction, and what else there is to write.
-    fn write(&mut self, group: &[Command]) -> Result<(), StoreFailed> {
+    /// Writes a group and tells everybody; brings the environment up to date where nothing else is to be done.
+    fn write(&mut self, group: &mut Vec<Command>, idle: bool, ending: bool) -> Result<(), StoreFailed> {
+        if !group.is_empty() {
+            let written = self.write_group(group);
+            let result = written.clone().map(|_| ());
+            self.answer(group, written);
+            result?;
+        }
+        // A log that is closed leaves an empty journal.
+        if (idle || ending) && (self.purging.is_some() || self.is_behind()) {
+            self.put(&[])?;
+        }
+        Ok(())
+    }
+
+    fn write_group(&mut self, group: &[Command]) -> Result<Written, StoreFailed> {
+        let (mut entries, mut bytes, mut others) = (0, 0, 2);
+        for command in group {
+            match command {
+                Command::Append {
+                    entries: some,
+                    bytes: more,
+                    ..
+                } => {
+                    entries += some.len();
+                    bytes += more;
+                }
+                _ => others += 1,
+            }
+        }
+        if self.journal.takes(entries, bytes, others) {
+            self.note(group).map(|()| Written::Journal)
+        } else {
+            self.put(group).map(|()| Written::Environment)
+        }
+    }
+
+    /// Writes commands into the journal, and what else there is to write.
+    fn note(&mut self, group: &[Command]) -> Result<(), StoreFailed> {
+        self.shared.health.check()?;
+        let end = group.iter().fold(self.end, end_after);
+        let besides = self.besides(end);
+        let mut record = self.journal.record();
+        let write = || -> io::Result<()> {
+            for command in group {
+                note(&mut record, command)?;
+            }
+            if let Some(committed) = &besides.committed {
+                record.committed(committed);
+            }
+            if let Some(purged) = &besides.purged {
+                record.purged(purged);
+            }
+            if record.is_empty() { Ok(()) } else { record.write() }
+        };
+        write().map_err(|error| {
+            let error = heed::Error::Io(error);
+            self.shared.health.fail_heed(describe(group), &error)
+        })?;
+        self.end = end;
+        if let Some(committed) = besides.committed {
+            self.backlog.push(Operation::Committed(committed));
+        }
+        if let Some(purged) = besides.purged {
+            self.backlog.push(Operation::Purged(purged));
+        }
+        self.written(&besides);
+        Ok(())
+    }
+
+    /// Writes into the environment, in one transaction, what the journal holds, then commands, and what else there is to write.
+    fn put(&mut self, group: &[Command]) -> Result<(), StoreFailed> {
         self.shared.health.check()?;
         let disk = Arc::clone(&self.disk);
-        let mut end = self.end;
-        let mut besides = Besides::default();
-        let mut write = || -> Result<(), heed::Error> {
+        let end = group.iter().fold(self.end, end_after);
+        let besides = self.besides(end);
+        let purged = besides.purged.or(self.backlog.purged());
+        let purging = purged.map(|purged| purged.index + 1).or(self.purging);
+        let mut left = None;
+        let mut write = || -> Result<Round, heed::Error> {
+            let round = self.journal.round().next()?;
             let mut change = disk.change()?;
+            self.backlog
+                .put(&mut change, purged.as_ref(), &mut self.scratch)?;
             for command in group {
-                end = put(&mut change, command, end, &mut self.scratch)?;
+                put(&mut change, command, &mut self.scratch)?;
             }
-            besides = self.put_besides(&mut change, group.is_empty(), end)?;
-            change.commit()
+            if let Some(committed) = &besides.committed {
+                change.put_committed(committed)?;
+            }
+            if let Some(purged) = &purged {
+                change.put_purged(purged)?;
+            }
+            if let Some(first) = purging {
+                // As many as come, so that they never grow more; but a million at once would block.
+                for _ in 0..=self.backlog.len() as u64 / PURGE_SLICE {
+                    left = change.purge_slice(first)?;
+                    if left.is_none() {
+                        break;
+                    }
+                }
+            }
+            change.put_round(&round)?;
+            change.commit()?;
+            Ok(round)
         };
-        write().map_err(|error| self.shared.health.fail_heed(describe(group), &error))?;
+        let round = write().map_err(|error| self.shared.health.fail_heed(describe(group), &error))?;
+        self.journal.begin_round(round);
+        self.backlog = Backlog::default();
         self.end = end;
-        if let Some(left) = besides.left {
-            self.purging = self
-                .purging
-                .and_then(|(_, first)| left.map(|oldest| (oldest, first)));
+        self.purging = purging.filter(|_| left.is_some());
+        self.written(&besides);
+        if let Some(append) = self.unsettled.take() {
+            lock(&self.shared.state).cache.settle(append);
         }
+        Ok(())
+    }
+
+    /// What nobody waits for, and goes along: the committed index, where the log on disk ends behind it, and what is purged.
+    fn besides(&self, end: u64) -> Besides {
+        let state = lock(&self.shared.state);
+        Besides {
+            committed: state
+                .committed
+                .filter(|committed| !state.committed_written && committed.index < end),
+            purged: state.purged.filter(|_| !state.purged_written),
+        }
+    }
+
+    /// That is on disk.
+    fn written(&self, besides: &Besides) {
         let mut state = lock(&self.shared.state);
         if besides.committed.is_some() && state.committed == besides.committed {
             state.committed_written = true;
@@ -202,74 +357,58 @@ impl Writer {
         if besides.purged.is_some() && state.purged == besides.purged {
             state.purged_written = true;
         }
-        Ok(())
     }
 
-    /// What nobody waits for: the committed index, where the log on disk ends behind it; and purging, where nothing
-    /// else is to be done or too much of it is.
-    fn put_besides(&mut self, change: &mut Change<'_>, idle: bool, end: u64) -> Result<Besides, heed::Error> {
-        let mut besides = Besides::default();
-        {
-            let mut state = lock(&self.shared.state);
-            state.purge_told = false;
-            if !state.committed_written {
-                besides.committed = state.committed.filter(|committed| committed.index < end);
-            }
-            if !state.purged_written {
-                besides.purged = state.purged;
-            }
-        }
-        if let Some(committed) = &besides.committed {
-            change.put_committed(committed)?;
-        }
-        let mut slice = idle;
-        if let Some(purged) = &besides.purged {
-            change.put_purged(purged)?;
-            let first = purged.index + 1;
-            let oldest = self.purging.map_or(0, |(oldest, _)| oldest);
-            self.purging = Some((oldest, first));
-            // The transaction has its price already.
-            slice = true;
-        }
-        if let Some((oldest, first)) = self.purging
-            && (slice || first - oldest > PURGE_BACKLOG)
-        {
-            besides.left = Some(change.purge_slice(first)?);
-        }
-        Ok(besides)
-    }
-
-    /// Tells everybody how it went.
-    fn answer(&self, group: &mut Vec<Command>, result: Result<(), StoreFailed>) {
-        let mut settled = None;
+    /// Tells everybody how it went, and keeps what is in the journal alone.
+    fn answer(&mut self, group: &mut Vec<Command>, result: Result<Written, StoreFailed>) {
+        let journaled = result == Ok(Written::Journal);
+        let result = result.map(|_| ());
+        let mut appended = None;
         let mut room = 0;
         for command in group.drain(..) {
             match command {
                 Command::Append {
+                    entries,
                     number,
                     permits,
                     flushed,
                     ..
                 } => {
                     flushed.io_completed(result.clone().map_err(io::Error::other));
-                    settled = Some(number);
+                    appended = Some(number);
                     room += permits;
+                    if journaled {
+                        for entry in entries {
+                            self.backlog.push(Operation::Append(entry));
+                        }
+                    }
                 }
                 Command::Vote { vote, reply } => {
                     if result.is_ok() {
                         lock(&self.shared.state).vote = Some(vote);
                     }
+                    if journaled {
+                        self.backlog.push(Operation::Vote(vote));
+                    }
                     // Whoever asked may have gone.
                     let _ = reply.send(result.clone());
                 }
-                Command::Truncate { reply, .. } | Command::Settle { reply } | Command::Close { reply } => {
+                Command::Truncate { end, reply } => {
+                    if journaled {
+                        self.backlog.push(Operation::Truncate(end));
+                    }
+                    let _ = reply.send(result.clone());
+                }
+                Command::Settle { reply } | Command::Close { reply } => {
                     let _ = reply.send(result.clone());
                 }
                 Command::Purge => {}
             }
         }
-        if let (Some(number), true) = (settled, result.is_ok()) {
-            lock(&self.shared.state).cache.settle(number);
+        match appended {
+            Some(append) if journaled => self.unsettled = Some(append),
+            Some(append) if result.is_ok() => lock(&self.shared.state).cache.settle(append),
+            _ => {}
         }
         self.shared.room.add_permits(room);
     }
@@ -315,34 +454,44 @@ impl Writer {
             let _ = reply.send(result);
         }
     }
-
-    fn has_besides(&self) -> bool {
-        let state = lock(&self.shared.state);
-        !state.committed_written || !state.purged_written
-    }
 }
 
-/// Writes one command; returns the log's end after it.
-fn put(
-    change: &mut Change<'_>,
-    command: &Command,
-    end: u64,
-    scratch: &mut Vec<u8>,
-) -> Result<u64, heed::Error> {
+/// The log's end after a command.
+fn end_after(end: u64, command: &Command) -> u64 {
     match command {
-        Command::Append { entries, .. } => {
-            for entry in entries {
-                change.append(entry, scratch)?;
-            }
-            Ok(entries.last().map_or(end, |last| last.index() + 1))
-        }
-        Command::Vote { vote, .. } => change.put_vote(vote).map(|()| end),
-        Command::Truncate { end: to, .. } => change.truncate(*to).map(|()| end.min(*to)),
-        Command::Settle { .. } | Command::Purge | Command::Close { .. } => Ok(end),
+        Command::Append { entries, .. } => entries.last().map_or(end, |last| last.index() + 1),
+        Command::Truncate { end: to, .. } => end.min(*to),
+        _ => end,
     }
 }
 
-/// What a transaction was about.
+/// Adds one command to a record of the journal.
+fn note(record: &mut Record<'_>, command: &Command) -> io::Result<()> {
+    match command {
+        Command::Append { entries, .. } => entries.iter().try_for_each(|entry| record.append(entry)),
+        Command::Vote { vote, .. } => {
+            record.vote(vote);
+            Ok(())
+        }
+        Command::Truncate { end, .. } => {
+            record.truncate(*end);
+            Ok(())
+        }
+        Command::Settle { .. } | Command::Purge | Command::Close { .. } => Ok(()),
+    }
+}
+
+/// Puts one command into the environment.
+fn put(change: &mut Change<'_>, command: &Command, scratch: &mut Vec<u8>) -> Result<(), heed::Error> {
+    match command {
+        Command::Append { entries, .. } => entries.iter().try_for_each(|entry| change.append(entry, scratch)),
+        Command::Vote { vote, .. } => change.put_vote(vote),
+        Command::Truncate { end, .. } => change.truncate(*end),
+        Command::Settle { .. } | Command::Purge | Command::Close { .. } => Ok(()),
+    }
+}
+
+/// What a group was about.
 fn describe(group: &[Command]) -> String {
     let part = |command: &Command| match command {
         Command::Append { entries, .. } => {
@@ -359,7 +508,7 @@ fn describe(group: &[Command]) -> String {
         Command::Purge | Command::Close { .. } => "purging".to_owned(),
     };
     match group {
-        [] => "purging".to_owned(),
+        [] => "writing what the journal holds".to_owned(),
         [one] => part(one),
         [first, .., last] => format!("{}, up to {}", part(first), part(last)),
     }

@@ -1,13 +1,15 @@
 //! A power cut in every commit: pages unsynced, torn, in any order.
 
 use super::*;
-use crate::store::torn::{Camera, torn};
+use crate::store::torn::{Camera, Files, torn};
 
-/// All that a log says of itself, with this file for its epoch's.
-async fn contents(pier: &Path, file: &[u8]) -> (Option<Applied>, Vec<Event>) {
+/// All that a log says of itself, with these files for its epoch's.
+async fn contents(pier: &Path, files: &Files) -> (Option<Applied>, Vec<Event>) {
     let dir = crate::store::fast_dir();
     copy_pier(pier, dir.path());
-    fs::write(dir.path().join(".urb/log/0i0/data.mdb"), file).unwrap();
+    for (name, bytes) in files {
+        fs::write(dir.path().join(".urb/log/0i0").join(name), bytes).unwrap();
+    }
     let lock = PierLock::acquire(dir.path()).unwrap();
     let opened = open(&lock);
     assert_eq!(opened.foreign, None);
@@ -34,14 +36,14 @@ async fn t10_events_and_their_record_are_there_together_or_not_at_all() {
     log.close().await.unwrap();
     let commits = camera.commits();
     assert_eq!(commits.len(), 13);
-    for (nth, (before, after)) in commits.iter().enumerate() {
+    for (nth, commit) in commits.iter().enumerate() {
         let (old, new) = (
-            contents(dir.path(), before).await,
-            contents(dir.path(), after).await,
+            contents(dir.path(), &commit.before).await,
+            contents(dir.path(), &commit.after).await,
         );
         assert_eq!(old.1.len(), nth * 10);
         assert_eq!(new.0.unwrap().event().0, new.1.len() as u64);
-        for state in torn(before, after, 4) {
+        for state in torn(commit, 4) {
             assert!(contents(dir.path(), &state).await == old, "commit {nth}");
         }
     }

@@ -7,7 +7,6 @@ use crate::{
 };
 use futures::StreamExt;
 use openraft::type_config::TypeConfigExt;
-use std::time::Duration;
 
 fn id(term: u64, index: u64) -> Option<LogId> {
     Some(log_id(Term(term), index))
@@ -454,4 +453,180 @@ async fn t54_a_writer_that_panics_leaves_nobody_waiting() {
     failures.wait_for(Option::is_some).await.unwrap();
     log.append(entries(1, 0..1), IOFlushed::noop()).await.unwrap_err();
     log.close().await.unwrap_err();
+}
+
+/// Copies a log as it is on disk now, as a killed process leaves it.
+fn copied(dir: &TempDir) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["data.mdb", "journal"] {
+        std::fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+    }
+    copy
+}
+
+/// A journal that the environment has not followed yet: small groups, without a pause, with room for them.
+async fn journaled(count: u64) -> TempDir {
+    let (dir, mut log) = new_log();
+    for index in 0..count {
+        append(&mut log, entries(1, index..index + 1)).await;
+    }
+    log.save_vote(&Vote::new(Term(7), MEMBER)).await.unwrap();
+    let left = copied(&dir);
+    log.close().await.unwrap();
+    left
+}
+
+#[tokio::test]
+async fn t60_what_is_in_the_journal_alone_is_there_after_a_kill() {
+    let left = journaled(9).await;
+    let mut log = open(&left);
+    assert_eq!(read(&log, ..).await, entries(1, 0..9));
+    let vote = Vote::new(Term(7), MEMBER);
+    assert_eq!(log.get_log_reader().await.read_vote().await.unwrap(), Some(vote));
+    append(&mut log, entries(7, 9..10)).await;
+    assert_eq!(
+        read(&open(&copied(&left)), ..).await,
+        [entries(1, 0..9), entries(7, 9..10)].concat()
+    );
+}
+
+#[tokio::test]
+async fn t61_a_journal_goes_round_and_round() {
+    let (dir, mut log) = new_log();
+    for index in 0..100 {
+        append(&mut log, entries(1, index..index + 1)).await;
+        if index % 10 == 5 {
+            let left = copied(&dir);
+            assert_eq!(read(&open(&left), ..).await, entries(1, 0..index + 1));
+        }
+    }
+    log.truncate_after(id(1, 90)).await.unwrap();
+    append(&mut log, entries(2, 91..94)).await;
+    log.purge(log_id(Term(1), 80)).await.unwrap();
+    append(&mut log, entries(2, 94..95)).await;
+    let left = copied(&dir);
+    let log = open(&left);
+    assert_eq!(ends(&log).await, (id(1, 80), id(2, 94)));
+    assert_eq!(
+        read(&log, ..).await,
+        [entries(1, 81..91), entries(2, 91..95)].concat()
+    );
+}
+
+#[tokio::test]
+async fn t62_what_is_purged_in_time_never_reaches_the_environment() {
+    let (dir, mut log) = new_log();
+    for index in 0..10 {
+        append(&mut log, entries(1, index..index + 1)).await;
+    }
+    log.purge(log_id(Term(1), 8)).await.unwrap();
+    log.close().await.unwrap();
+    let has = |index| environment_has(dir.path(), index);
+    assert_eq!((has(3), has(8), has(9)), (false, false, true));
+    assert_eq!(read(&open(&dir), ..).await, entries(1, 9..10));
+}
+
+#[tokio::test]
+async fn t63_a_damaged_journal_is_an_error_unless_its_end_is_what_is_missing() {
+    let open = |left: &TempDir| RaftLog::open_in(left.path(), MEMBER, options());
+    let change = |left: &TempDir, change: &dyn Fn(&mut Vec<u8>)| {
+        let path = left.path().join("journal");
+        let mut bytes = std::fs::read(&path).unwrap();
+        change(&mut bytes);
+        std::fs::write(path, bytes).unwrap();
+    };
+    let refused = |left: &TempDir, text: &str| {
+        let error = open(left).unwrap_err();
+        assert!(
+            matches!(error, RaftLogError::Journal { .. }) && error.to_string().contains(text),
+            "{error}"
+        );
+        assert_eq!(error.exit_code(), EXIT_CORRUPT);
+    };
+    // In the midst: records after it are whole, so it had been synced.
+    let left = journaled(9).await;
+    change(&left, &|bytes| bytes[2 * 4096 + 100] ^= 1);
+    refused(&left, "record 2 is damaged, and record 3 after it is whole");
+    // The last one, the vote's: as if the power had gone before its sync.
+    let left = journaled(9).await;
+    change(&left, &|bytes| bytes[9 * 4096 + 40] ^= 1);
+    let log = open(&left).unwrap();
+    assert_eq!(read(&log, ..).await, entries(1, 0..9));
+    assert_eq!(
+        log.clone().get_log_reader().await.read_vote().await.unwrap(),
+        None
+    );
+    // Cut, gone, of a newer version.
+    let left = journaled(9).await;
+    change(&left, &|bytes| bytes.truncate(5 * 4096));
+    refused(&left, "20480 bytes of 65536");
+    std::fs::remove_file(left.path().join("journal")).unwrap();
+    refused(&left, "missing");
+    let left = journaled(1).await;
+    change(&left, &|bytes| {
+        bytes[4] = 2;
+        let end = 32 + u32::from_le_bytes(bytes[24..28].try_into().unwrap()) as usize;
+        let crc = crc32c::crc32c(&bytes[4..end]).to_le_bytes();
+        bytes[..4].copy_from_slice(&crc);
+    });
+    refused(&left, "version 2");
+}
+
+/// A record of an earlier round, and bytes in an event that look like a record of another, are not taken for records of this one.
+#[tokio::test]
+async fn t64_what_looks_like_a_record_is_none() {
+    let left = journaled(3).await;
+    let record = std::fs::read(left.path().join("journal")).unwrap()[..4096].to_vec();
+    let mut log = open(&left);
+    // In this log's first round, a record's bytes at a block's beginning, in an entry that is then torn.
+    append(&mut log, entries(1, 3..4)).await;
+    drop(log);
+    let path = left.path().join("journal");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[4096..8192].copy_from_slice(&record);
+    std::fs::write(path, bytes).unwrap();
+    assert_eq!(read(&open(&copied(&left)), ..).await, entries(1, 0..4));
+}
+
+/// Whether the environment's file holds the entry.
+fn environment_has(dir: &Path, index: u64) -> bool {
+    let environment = std::fs::read(dir.join("data.mdb")).unwrap();
+    let Payload::Normal(RaftCommand::Events { batch, .. }) = entry(1, index).payload else {
+        unreachable!()
+    };
+    let jam = batch.events()[0].jam.clone();
+    environment.windows(jam.len()).any(|bytes| bytes == jam)
+}
+
+#[tokio::test]
+async fn t65_the_environment_follows_when_nothing_else_is_to_be_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = RaftLogOptions {
+        journal_pause: Duration::from_millis(1),
+        ..options()
+    };
+    let mut log = RaftLog::open_in(dir.path(), MEMBER, options).unwrap();
+    append(&mut log, entries(1, 0..3)).await;
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !environment_has(dir.path(), 2) {
+        assert!(std::time::Instant::now() < deadline, "it does not follow");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    log.purge(log_id(Term(1), 1)).await.unwrap();
+    append(&mut log, entries(1, 3..4)).await;
+    log.close().await.unwrap();
+    assert_eq!(read(&open(&dir), ..).await, entries(1, 2..4));
+}
+
+#[tokio::test]
+async fn t66_a_file_that_lacks_pages_is_an_error() {
+    let (dir, mut log) = new_log();
+    append(&mut log, vec![sized(1, 0, 200_000)]).await;
+    log.close().await.unwrap();
+    let path = dir.path().join("data.mdb");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let error = RaftLog::open_in(dir.path(), MEMBER, options()).unwrap_err();
+    assert!(error.to_string().contains("is cut off"), "{error}");
+    assert_eq!(error.exit_code(), EXIT_CORRUPT);
 }

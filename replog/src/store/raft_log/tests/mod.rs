@@ -14,16 +14,18 @@ use crate::{
 };
 use openraft::{RaftLogReader, storage::RaftLogStorageExt};
 use seguro_event::{EventNumber, Mug};
-use std::ops::RangeBounds;
+use std::{ops::RangeBounds, time::Duration};
 use tempfile::TempDir;
 
 const MEMBER: MemberId = MemberId(0x5e9);
 
-/// Small, so that copies of it are cheap, and nothing is kept in memory that is on disk.
+/// Small, so that copies of it are cheap, and nothing is kept in memory that is in the environment, which follows the journal only
+/// when that is full.
 fn options() -> RaftLogOptions {
     RaftLogOptions {
         map_bytes: MIN_MAP_BYTES,
-        prewritten_bytes: 0,
+        journal_bytes: 64 * 1024,
+        journal_pause: Duration::from_secs(3600),
         cache_bytes: 0,
         ..RaftLogOptions::new(Alarm::new())
     }
