@@ -177,8 +177,9 @@ pub fn slog(priority: u64, tank: &Noun) {
         tracing::info!(target: TARGET, "\x1b[{colour}m{prefix}{lines}\x1b[0m");
         return;
     }
-    for line in tank::lines(tank, WIDTH) {
-        tracing::info!(target: TARGET, "{prefix}{line}");
+    // As vere's: what goes on in a line below has no prefix of its own.
+    for (nth, line) in tank::lines(tank, WIDTH).into_iter().enumerate() {
+        tracing::info!(target: TARGET, "{}{line}", if nth == 0 { prefix } else { "" });
     }
 }
 
