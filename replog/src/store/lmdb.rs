@@ -233,6 +233,15 @@ pub(crate) fn append(
 mod tests {
     use super::{super::fault::NoFaults, *};
 
+    fn numbers(env: &Env, txn: &mut RwTxn<'_>) -> NumberTable {
+        env.database_options()
+            .types::<U64<NativeEndian>, ByteSlice>()
+            .key_comparator::<IntegerComparator>()
+            .name("N")
+            .create(txn)
+            .unwrap()
+    }
+
     #[test]
     fn a_cut_file_is_an_error_and_not_a_signal() {
         let dir = tempfile::tempdir().unwrap();
@@ -263,13 +272,7 @@ mod tests {
         let dir = super::super::fast_dir();
         let env = open_env(dir.path(), MIN_MAP_BYTES, &NoFaults).unwrap();
         let mut txn = env.write_txn().unwrap();
-        let numbers: NumberTable = env
-            .database_options()
-            .types::<U64<NativeEndian>, ByteSlice>()
-            .key_comparator::<IntegerComparator>()
-            .name("N")
-            .create(&mut txn)
-            .unwrap();
+        let numbers = numbers(&env, &mut txn);
         let names: BytesTable = env.create_database(&mut txn, Some("T")).unwrap();
         names.put(&mut txn, b"log", b"x").unwrap();
         txn.commit().unwrap();
@@ -409,13 +412,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let env = open_env(dir.path(), MIN_MAP_BYTES, &NoFaults).unwrap();
         let mut txn = env.write_txn().unwrap();
-        let table: NumberTable = env
-            .database_options()
-            .types::<U64<NativeEndian>, ByteSlice>()
-            .key_comparator::<IntegerComparator>()
-            .name("N")
-            .create(&mut txn)
-            .unwrap();
+        let table = numbers(&env, &mut txn);
         let mut scratch = Vec::new();
         for (key, length) in [
             (1, 0),

@@ -48,7 +48,7 @@ impl Backlog {
         self.purged
     }
 
-    /// Puts it into the environment, but for entries up to `purged`, which the same change must record.
+    /// Puts it into the environment, but for entries up to `purged`, and that these are.
     pub(super) fn put(
         &self,
         change: &mut Change<'_>,
@@ -68,6 +68,9 @@ impl Backlog {
         }
         if let Some(committed) = &self.committed {
             change.put_committed(committed)?;
+        }
+        if let Some(purged) = purged {
+            change.put_purged(purged)?;
         }
         Ok(())
     }

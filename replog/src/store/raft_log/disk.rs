@@ -231,9 +231,6 @@ impl Disk {
         let round = journal.round().next()?;
         let mut change = self.change()?;
         backlog.put(&mut change, backlog.purged().as_ref(), &mut Vec::new())?;
-        if let Some(purged) = backlog.purged() {
-            change.put_purged(&purged)?;
-        }
         change.put_round(&round)?;
         change.commit()?;
         journal.begin_round(round);

@@ -309,9 +309,6 @@ impl Writer {
             if let Some(committed) = &besides.committed {
                 change.put_committed(committed)?;
             }
-            if let Some(purged) = &purged {
-                change.put_purged(purged)?;
-            }
             if let Some(first) = purging {
                 // As many as come, so that they never grow more; but a million at once would block.
                 for _ in 0..=self.backlog.len() as u64 / PURGE_SLICE {

@@ -630,3 +630,34 @@ async fn t66_a_file_that_lacks_pages_is_an_error() {
     assert!(error.to_string().contains("is cut off"), "{error}");
     assert_eq!(error.exit_code(), EXIT_CORRUPT);
 }
+
+#[tokio::test]
+async fn t67_a_snapshot_that_purges_past_the_end_is_in_the_journal_with_what_follows() {
+    let (dir, mut log) = new_log();
+    append(&mut log, entries(1, 0..10)).await;
+    log.purge(log_id(Term(3), 50)).await.unwrap();
+    append(&mut log, entries(3, 51..53)).await;
+    let log = open(&copied(&dir));
+    assert_eq!(ends(&log).await, (id(3, 50), id(3, 52)));
+    assert_eq!(read(&log, ..).await, entries(3, 51..53));
+}
+
+#[tokio::test]
+async fn t68_a_log_from_before_there_was_a_journal_gets_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(&dir);
+    append(&mut log, entries(1, 0..3)).await;
+    log.close().await.unwrap();
+    // As such a log was: no file, and no record of a round.
+    std::fs::remove_file(dir.path().join("journal")).unwrap();
+    let env =
+        crate::store::lmdb::open_env(dir.path(), MIN_MAP_BYTES, &crate::store::fault::NoFaults).unwrap();
+    let mut txn = env.write_txn().unwrap();
+    let state: crate::store::lmdb::BytesTable = env.open_database(&txn, Some("STATE")).unwrap().unwrap();
+    assert!(state.delete(&mut txn, b"journal").unwrap());
+    txn.commit().unwrap();
+    crate::store::lmdb::close_env(env);
+    let mut log = open(&dir);
+    append(&mut log, entries(1, 3..4)).await;
+    assert_eq!(read(&open(&copied(&dir)), ..).await, entries(1, 0..4));
+}
