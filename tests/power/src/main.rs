@@ -2,7 +2,10 @@
 //! whether that is missed.
 
 use anyhow::{Context, bail};
-use clap::Parser;
+use clap::{
+    Parser,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 use fastrand::Rng;
 use seguro_power::{record::missing, search::Recording, story::Story};
 use std::{
@@ -33,8 +36,8 @@ struct Args {
     /// Each sync in turn does not happen: is it missed?
     #[arg(long)]
     forget: bool,
-    /// This one does not happen: of which file or directory, from the root. Exit code 3 if it is missed.
-    #[arg(long, requires = "story")]
+    /// This one does not happen: of which file or directory, from the root, whose own name is empty. Exit code 3 if it is missed.
+    #[arg(long, requires = "story", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     without: Option<PathBuf>,
     /// The how manieth of its syncs, from 0.
     #[arg(long, default_value_t = 0)]
